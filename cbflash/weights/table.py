@@ -1,0 +1,177 @@
+"""A weight table: which tensors of a release become which parameter of the engines.
+
+A table is a list of rules, checked to be total in both directions: every tensor of the
+source is used exactly once (or dropped on purpose), every parameter is filled exactly once.
+Parameter names are the attribute paths of the modules, the same in every backend; only the
+memory layout of convolutions differs, and `arrange` knows both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cbflash.errors import ModelError
+
+Array = npt.NDArray[np.generic]
+Layout = Literal["mlx", "torch"]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`sources` (patterns in which `{name}` stands for an index) become `target`.
+
+    Several sources make one parameter (weight norm, the two biases of an LSTM). `target`
+    None drops a source on purpose: the note beside the rule says why.
+    """
+
+    sources: tuple[str, ...]
+    target: str | None
+    transform: str = "copy"
+
+
+def rule(source: str | tuple[str, ...], target: str | None, transform: str = "copy") -> Rule:
+    sources = (source,) if isinstance(source, str) else source
+    if transform not in TRANSFORMS:
+        raise ValueError(f"no transform {transform!r}")
+    return Rule(sources, target, transform)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One parameter and the tensors it is made of."""
+
+    target: str
+    sources: tuple[str, ...]
+    transform: str
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How tensors of the release (torch layout) become one array.
+
+    make: from the source arrays to the logical array, in torch layout.
+    axes: permutation that brings it to MLX's layout, None where both agree.
+    sources: shapes of the source tensors, from the shape of the array in torch layout.
+    """
+
+    make: Callable[[Sequence[Array]], Array]
+    axes: tuple[int, ...] | None = None
+    sources: Callable[[Shape], tuple[Shape, ...]] = lambda shape: (shape,)
+
+
+def _weight_norm(parts: Sequence[Array]) -> Array:
+    """torch's weight norm over dimension 0: w = g * v / |v|."""
+    g, v = (part.astype(np.float32) for part in parts)
+    norm = np.sqrt(np.sum(np.square(v), axis=tuple(range(1, v.ndim)), keepdims=True))
+    folded: Array = g * (v / norm)
+    return folded
+
+
+def _weight_norm_shapes(shape: Shape) -> tuple[Shape, ...]:
+    return (shape[0],) + (1,) * (len(shape) - 1), shape
+
+
+_CONV1D = (0, 2, 1)  # torch [out, in, kernel] -> [out, kernel, in]
+_CONV_TRANSPOSE1D = (1, 2, 0)  # torch [in, out, kernel] -> [out, kernel, in]
+
+TRANSFORMS: dict[str, Transform] = {
+    "copy": Transform(lambda parts: parts[0]),
+    "sum": Transform(lambda parts: parts[0] + parts[1], sources=lambda shape: (shape, shape)),
+    "conv1d": Transform(lambda parts: parts[0], _CONV1D),
+    "conv2d": Transform(lambda parts: parts[0], (0, 2, 3, 1)),
+    "conv_transpose1d": Transform(lambda parts: parts[0], _CONV_TRANSPOSE1D),
+    # A convolution of kernel 1 is a linear layer.
+    "pointwise": Transform(
+        lambda parts: parts[0].reshape(parts[0].shape[:2]), sources=lambda shape: ((*shape, 1),)
+    ),
+    "weight_norm_conv1d": Transform(_weight_norm, _CONV1D, _weight_norm_shapes),
+    "weight_norm_conv_transpose1d": Transform(
+        _weight_norm, _CONV_TRANSPOSE1D, _weight_norm_shapes
+    ),
+}
+
+
+def arrange(transform: str, parts: Sequence[Array], layout: Layout) -> Array:
+    """The parameter made of `parts`, in the layout of a backend."""
+    how = TRANSFORMS[transform]
+    array = how.make(parts)
+    return array.transpose(how.axes) if layout == "mlx" and how.axes else array
+
+
+def source_shapes(transform: str, shape: Shape, layout: Layout) -> tuple[Shape, ...]:
+    """Shapes the sources must have for a parameter of `shape`: `arrange` backwards."""
+    how = TRANSFORMS[transform]
+    if layout == "mlx" and how.axes:
+        inverse = np.argsort(how.axes)
+        shape = tuple(shape[axis] for axis in inverse)
+    return how.sources(shape)
+
+
+def match(rules: Sequence[Rule], names: Iterable[str], where: str) -> list[Assignment]:
+    """Apply a table to the tensor names of a file.
+
+    Raises ModelError where a tensor is matched by no rule, is claimed twice, lacks its
+    partner, or where two rules fill one parameter.
+    """
+    present = set(names)
+    claimed: dict[str, Rule] = {}
+    filled: dict[str, Assignment] = {}
+    for one in rules:
+        pattern = _compile(one.sources[0])
+        for name in sorted(present):
+            found = pattern.fullmatch(name)
+            if not found:
+                continue
+            indices = found.groupdict()
+            sources = tuple(_fill(source, indices) for source in one.sources)
+            for source in sources:
+                if source not in present:
+                    raise ModelError(
+                        f"{where}: {name} has no partner {source}.", "Fetch the model again."
+                    )
+                if source in claimed:
+                    raise ModelError(f"{where}: two rules claim {source}.")
+                claimed[source] = one
+            if one.target is not None:
+                target = _fill(one.target, indices)
+                if target in filled:
+                    raise ModelError(f"{where}: two tensors would fill {target}.")
+                filled[target] = Assignment(target, sources, one.transform)
+    unknown = sorted(present - set(claimed))
+    if unknown:
+        raise ModelError(
+            f"{where}: {len(unknown)} unknown tensors, the first is {unknown[0]}.",
+            "This is not a Chatterbox-Flash model, or one of a newer kind.",
+        )
+    return list(filled.values())
+
+
+def sources_of(rules: Sequence[Rule], target: str) -> tuple[tuple[str, ...], str]:
+    """Source names and transform of a parameter: the table read backwards."""
+    for one in rules:
+        if one.target is None:
+            continue
+        found = _compile(one.target).fullmatch(target)
+        if found:
+            indices = found.groupdict()
+            return tuple(_fill(source, indices) for source in one.sources), one.transform
+    raise KeyError(f"no rule fills {target}")
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", pattern)
+    expression = ""
+    for position, part in enumerate(parts):
+        expression += rf"(?P<{part}>\d+)" if position % 2 else re.escape(part)
+    return re.compile(expression)
+
+
+def _fill(pattern: str, indices: dict[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: indices[found.group(1)], pattern)
