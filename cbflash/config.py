@@ -82,9 +82,11 @@ class S3TokenizerConfig:
 class XVectorConfig:
     """CAMPPlus, the speaker encoder of the flow."""
 
-    mels: int = 80
+    mels: int = 80  # halved by each stage of the head, and once more
     embedding: int = 192
     head_channels: int = 32
+    head_blocks: tuple[int, ...] = (2, 2)  # residual blocks of each stage
+    tdnn_kernel: int = 5
     init_channels: int = 128
     growth: int = 32
     bottleneck: int = 4  # bottleneck channels = bottleneck * growth
@@ -92,6 +94,11 @@ class XVectorConfig:
     dense_dilations: tuple[int, ...] = (1, 2, 2)
     dense_kernel: int = 3
     segment: int = 100
+
+    @property
+    def head_outputs(self) -> int:
+        """Channels of a frame behind the head."""
+        return self.head_channels * (self.mels // 2 ** (len(self.head_blocks) + 1))
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,7 @@ class HiFTConfig:
     hop: int = 4
     harmonics: int = 8
     f0_channels: int = 512
+    f0_layers: int = 5
     sine_amplitude: float = 0.1
     noise_std: float = 0.003
     voiced_threshold: float = 10.0

@@ -9,7 +9,7 @@ All calls on one engine come from one thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -91,7 +91,7 @@ class BlockResult:
     block: int
     tokens: tuple[int, ...]
     steps: int
-    seconds: float  # wall time since the previous block of this prompt, or since the start
+    seconds: float  # that the engine worked on it; the first one has the prefix too
     end: Literal["stop", "budget"] | None
     dropped: int = 0
 
@@ -122,7 +122,7 @@ class Engine(Protocol):
 
     def decode(
         self, prompts: Sequence[Prompt], sampling: Sampling
-    ) -> Iterator[StepResult | BlockResult]:
+    ) -> Generator[StepResult | BlockResult, None, None]:
         """Decode prompts together, a result for every step and every finished block.
 
         The caller owns progress and cancelling: closing the iterator ends the work, between

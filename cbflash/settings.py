@@ -11,6 +11,19 @@ from cbflash.errors import UsageError
 EndRule = Literal["finish", "released"]
 
 
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not good or not low <= value <= high:  # a NaN fails the comparison too
+        raise UsageError(f"{name} is {value!r}.", f"It must be a number from {low:g} to {high:g}.")
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise UsageError(
+            f"{name} is {value!r}.", f"It must be a whole number from {low} to {high}."
+        )
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How an utterance is decoded. Names and defaults are the released package's.
@@ -94,16 +107,3 @@ PRESETS: dict[str, Sampling] = {
         num_steps=4, temperature=0.2, time_shift_tau=0.5, cfg_scale=0.0, n_cfm_timesteps=1
     ),
 }
-
-
-def _number(name: str, value: Any, low: float, high: float) -> None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not good or not low <= value <= high:  # a NaN fails the comparison too
-        raise UsageError(f"{name} is {value!r}.", f"It must be a number from {low:g} to {high:g}.")
-
-
-def _whole(name: str, value: Any, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UsageError(
-            f"{name} is {value!r}.", f"It must be a whole number from {low} to {high}."
-        )

@@ -2,7 +2,7 @@
 
 The Linux wheel of MLX brings the reference BLAS, thirty times slower than OpenBLAS. Both
 offer the same symbols, so an OpenBLAS that is loaded first, with global visibility, serves
-MLX too. On a Mac this does nothing: Metal and Accelerate need no help.
+MLX too. On a Mac there is nothing to do: Metal and Accelerate need no help.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import sys
+from functools import cache
 
 
+@cache
 def use_fast_blas() -> bool:
-    """Load OpenBLAS, if the system has one, before MLX is imported; say whether it did."""
+    """Load OpenBLAS, where the system has one, before MLX is imported; say whether it did."""
     if not sys.platform.startswith("linux") or "mlx.core" in sys.modules:
         return False
     name = ctypes.util.find_library("openblas")
@@ -24,3 +26,8 @@ def use_fast_blas() -> bool:
     except OSError:
         return False
     return True
+
+
+def fast_blas_loaded() -> bool:
+    """Whether matrix products on the CPU are fast."""
+    return sys.platform == "darwin" or use_fast_blas()

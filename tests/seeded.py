@@ -44,6 +44,16 @@ SCALES: tuple[tuple[str, Draw], ...] = (
     (r"(speech|text)_emb\.weight", normal(0.7)),
     (r"(speech|text)_pos_emb\.emb\.weight", normal(0.3)),
     (r".*pre_attention_query", normal(1.0)),
+    # The encoder's output grows to 4 over six layers: FSQ values that use all three levels.
+    (r".*project_down\.weight", fan_in(0.45)),
+    # Gates that open and close.
+    (r"lstm\.weight_\w+", fan_in(2.0)),
+    # Some frames with a voice, some without; sound at an ordinary loudness.
+    (r".*f0_predictor\.classifier\.weight", fan_in(80.0)),
+    (r".*conv_post\..*original0", uniform(0.06, 0.14)),
+    (r".*conv_post\.bias", normal(0.3, -1.6)),
+    (r".*m_source\.l_linear\.weight", normal(1.0)),
+    (r".*pos_bias_[uv]", normal(0.5)),
     (r".*\.(q_proj|k_proj|to_q|to_k|linear_q|linear_k)\.weight", fan_in(1.5)),
     (r".*running_var", uniform(0.5, 1.5)),
     (r".*running_mean", normal(0.1)),

@@ -5,38 +5,38 @@ from __future__ import annotations
 from cbflash.weights.table import Rule, rule
 
 _ATTENTION = tuple(
-    rule(f"tfmr.layers.{{i}}.self_attn.{name}.weight", f"layers.{{i}}.attention.{name}.weight")
+    rule(f"tfmr.layers.{{i}}.self_attn.{name}.weight", f"t3.layers.{{i}}.attention.{name}.weight")
     for name in ("q_proj", "k_proj", "v_proj", "o_proj")
 )
 _MLP = tuple(
-    rule(f"tfmr.layers.{{i}}.mlp.{name}.weight", f"layers.{{i}}.mlp.{name}.weight")
+    rule(f"tfmr.layers.{{i}}.mlp.{name}.weight", f"t3.layers.{{i}}.mlp.{name}.weight")
     for name in ("gate_proj", "up_proj", "down_proj")
 )
 _PERCEIVER = tuple(
     rule(
         f"cond_enc.perceiver.attn.{name}.{kind}",
-        f"conditioning.perceiver.{name}.{kind}",
+        f"t3.conditioning.perceiver.{name}.{kind}",
     )
     for name in ("norm", "to_q", "to_k", "to_v", "proj_out")
     for kind in ("weight", "bias")
 )
 
 RULES: tuple[Rule, ...] = (
-    rule("text_emb.weight", "text_embedding.weight"),
-    rule("text_pos_emb.emb.weight", "text_positions.weight"),
-    rule("speech_emb.weight", "speech_embedding.weight"),
-    rule("speech_pos_emb.emb.weight", "speech_positions.weight"),
-    rule("cond_enc.spkr_enc.weight", "conditioning.speaker.weight"),
-    rule("cond_enc.spkr_enc.bias", "conditioning.speaker.bias"),
-    rule("cond_enc.emotion_adv_fc.weight", "conditioning.emotion.weight"),
-    rule("cond_enc.perceiver.pre_attention_query", "conditioning.perceiver.queries"),
+    rule("text_emb.weight", "t3.text_embedding.weight"),
+    rule("text_pos_emb.emb.weight", "t3.text_positions.weight"),
+    rule("speech_emb.weight", "t3.speech_embedding.weight"),
+    rule("speech_pos_emb.emb.weight", "t3.speech_positions.weight"),
+    rule("cond_enc.spkr_enc.weight", "t3.conditioning.speaker.weight"),
+    rule("cond_enc.spkr_enc.bias", "t3.conditioning.speaker.bias"),
+    rule("cond_enc.emotion_adv_fc.weight", "t3.conditioning.emotion.weight"),
+    rule("cond_enc.perceiver.pre_attention_query", "t3.conditioning.perceiver.queries"),
     *_PERCEIVER,
     *_ATTENTION,
     *_MLP,
-    rule("tfmr.layers.{i}.input_layernorm.weight", "layers.{i}.attention_norm.weight"),
-    rule("tfmr.layers.{i}.post_attention_layernorm.weight", "layers.{i}.mlp_norm.weight"),
-    rule("tfmr.norm.weight", "norm.weight"),
-    rule("speech_head.weight", "speech_head.weight"),
+    rule("tfmr.layers.{i}.input_layernorm.weight", "t3.layers.{i}.attention_norm.weight"),
+    rule("tfmr.layers.{i}.post_attention_layernorm.weight", "t3.layers.{i}.mlp_norm.weight"),
+    rule("tfmr.norm.weight", "t3.norm.weight"),
+    rule("speech_head.weight", "t3.speech_head.weight"),
     # Left from the autoregressive model: text prediction was a training loss only, and the
     # backbone is fed embeddings, so its own table (8 rows) is never looked up.
     rule("text_head.weight", None),

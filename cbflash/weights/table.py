@@ -27,6 +27,7 @@ Shape = tuple[int, ...]
 class Rule:
     """`sources` (patterns in which `{name}` stands for an index) become `target`.
 
+    `{name+1}` stands for an index that counts from one where `{name}` counts from zero.
     Several sources make one parameter (weight norm, the two biases of an LSTM). `target`
     None drops a source on purpose: the note beside the rule says why.
     """
@@ -78,8 +79,22 @@ def _weight_norm_shapes(shape: Shape) -> tuple[Shape, ...]:
     return (shape[0],) + (1,) * (len(shape) - 1), shape
 
 
+_BATCH_NORM_EPS = 1e-5  # torch's default, nowhere changed in the release
+
+
+def _batch_norm(parts: Sequence[Array]) -> Array:
+    """Batch norm with fixed statistics is x * scale + shift: the two rows of the result.
+
+    Parts are weight, bias, running mean and running variance, or only the last two.
+    """
+    *affine, mean, variance = (part.astype(np.float64) for part in parts)
+    weight, bias = affine or (1.0, 0.0)
+    scale = weight / np.sqrt(variance + _BATCH_NORM_EPS)
+    return np.stack([scale, bias - mean * scale]).astype(np.float32)
+
+
 _CONV1D = (0, 2, 1)  # torch [out, in, kernel] -> [out, kernel, in]
-_CONV_TRANSPOSE1D = (1, 2, 0)  # torch [in, out, kernel] -> [out, kernel, in]
+_CONV_TRANSPOSE1D = (2, 1, 0)  # torch [in, out, kernel] -> [kernel, out, in]
 
 TRANSFORMS: dict[str, Transform] = {
     "copy": Transform(lambda parts: parts[0]),
@@ -91,6 +106,8 @@ TRANSFORMS: dict[str, Transform] = {
     "pointwise": Transform(
         lambda parts: parts[0].reshape(parts[0].shape[:2]), sources=lambda shape: ((*shape, 1),)
     ),
+    "batch_norm": Transform(_batch_norm, sources=lambda shape: (shape[1:],) * 4),
+    "batch_norm_plain": Transform(_batch_norm, sources=lambda shape: (shape[1:],) * 2),
     "weight_norm_conv1d": Transform(_weight_norm, _CONV1D, _weight_norm_shapes),
     "weight_norm_conv_transpose1d": Transform(
         _weight_norm, _CONV_TRANSPOSE1D, _weight_norm_shapes
@@ -129,7 +146,7 @@ def match(rules: Sequence[Rule], names: Iterable[str], where: str) -> list[Assig
             found = pattern.fullmatch(name)
             if not found:
                 continue
-            indices = found.groupdict()
+            indices = _indices(found)
             sources = tuple(_fill(source, indices) for source in one.sources)
             for source in sources:
                 if source not in present:
@@ -160,18 +177,30 @@ def sources_of(rules: Sequence[Rule], target: str) -> tuple[tuple[str, ...], str
             continue
         found = _compile(one.target).fullmatch(target)
         if found:
-            indices = found.groupdict()
+            indices = _indices(found)
             return tuple(_fill(source, indices) for source in one.sources), one.transform
     raise KeyError(f"no rule fills {target}")
 
 
+_SLOT = re.compile(r"\{(\w+)(\+1)?\}")
+
+
 def _compile(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", pattern)
-    expression = ""
-    for position, part in enumerate(parts):
-        expression += rf"(?P<{part}>\d+)" if position % 2 else re.escape(part)
-    return re.compile(expression)
+    expression, end = "", 0
+    for slot in _SLOT.finditer(pattern):
+        digits = rf"(?P<{slot[1]}_from_1>[1-9]\d*)" if slot[2] else rf"(?P<{slot[1]}>\d+)"
+        expression += re.escape(pattern[end : slot.start()]) + digits
+        end = slot.end()
+    return re.compile(expression + re.escape(pattern[end:]))
 
 
-def _fill(pattern: str, indices: dict[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda found: indices[found.group(1)], pattern)
+def _indices(found: re.Match[str]) -> dict[str, int]:
+    """The value of each index, counted from zero."""
+    return {
+        name.removesuffix("_from_1"): int(digits) - name.endswith("_from_1")
+        for name, digits in found.groupdict().items()
+    }
+
+
+def _fill(pattern: str, indices: dict[str, int]) -> str:
+    return _SLOT.sub(lambda slot: str(indices[slot[1]] + (slot[2] is not None)), pattern)

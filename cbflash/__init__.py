@@ -1,0 +1,3 @@
+"""cbflash: zero-shot voice cloning that lives on your own machine."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,67 @@
+"""Which engines this machine has, and which one is used.
+
+A backend announces itself under the entry-point group "cbflash.engines"; the core imports
+none of them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from cbflash.engine import Backend, EngineStatus
+from cbflash.environment import read_environment
+from cbflash.errors import EngineError, UsageError
+
+GROUP = "cbflash.engines"
+AUTO = "auto"
+# Fastest first; a backend that is not named here comes last.
+PREFERENCE = ("mlx", "flashinfer", "gpu", "cpu")
+
+
+def installed_backends() -> list[Backend]:
+    """Every backend of this installation, whether it can run here or not, fastest first."""
+    found: list[Backend] = [entry.load() for entry in entry_points(group=GROUP)]
+    return sorted(found, key=lambda backend: (_rank(backend), backend.name))
+
+
+def probe_backends() -> list[EngineStatus]:
+    """What each installed backend says of itself on this machine."""
+    return [backend.probe() for backend in installed_backends()]
+
+
+def choose_backend(name: str = AUTO, backends: Sequence[Backend] | None = None) -> Backend:
+    """The backend called `name`, or the fastest one that can run.
+
+    With "auto", CBFLASH_BACKEND decides if it is set. Raises UsageError for an unknown name
+    and EngineError with each backend's reason when none can run.
+    """
+    known = installed_backends() if backends is None else list(backends)
+    wanted = name
+    if wanted == AUTO:
+        wanted = read_environment().backend or AUTO
+    if wanted != AUTO:
+        known = [backend for backend in known if wanted in (backend.name, *backend.aliases)]
+        if not known:
+            raise _unknown(wanted)
+    reasons = []
+    for backend in known:
+        status = backend.probe()
+        if status.available:
+            return backend
+        reasons.append(f"{status.name}: {status.reason}")
+    raise EngineError("No engine can run here. " + " ".join(reasons), "See: cbflash info")
+
+
+def _unknown(name: str) -> UsageError:
+    names = [backend.name for backend in installed_backends()]
+    if name in PREFERENCE:
+        return UsageError(
+            f"The engine {name!r} is not part of this installation.",
+            f"It has: {', '.join(names) or 'none'}.",
+        )
+    return UsageError(f"There is no engine {name!r}.", f"Use auto or one of {', '.join(names)}.")
+
+
+def _rank(backend: Backend) -> int:
+    return PREFERENCE.index(backend.name) if backend.name in PREFERENCE else len(PREFERENCE)

@@ -1,0 +1,186 @@
+"""The block loop: budgets, schedules, end tokens and who is still speaking.
+
+Everything here is arithmetic on ints, once for all engines. What needs tensors is behind
+`BlockModel`: put a prompt into the cache, denoise one block, hand over its tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeVar
+
+from cbflash.config import T3Config
+from cbflash.engine import BlockResult, Prompt, StepResult
+from cbflash.errors import UsageError
+from cbflash.schedule import unmask_schedule
+from cbflash.settings import Sampling
+from cbflash.tokens import codec_tokens, first_stop
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """One block of one or more prompts: all that is known before it starts."""
+
+    index: int  # of the block
+    length: int  # positions to fill
+    counts: tuple[int, ...]  # filled at each step, zeros included
+
+    @property
+    def passes(self) -> int:
+        """Steps that need a forward pass."""
+        return sum(1 for count in self.counts if count)
+
+
+class BlockModel(Protocol[State]):
+    """What a backend supplies. `State` is the cache of a batch, opaque to the loop."""
+
+    def prefill(self, prompts: Sequence[Prompt], sampling: Sampling) -> State:
+        """Run the prefixes of all prompts."""
+        ...
+
+    def keep(self, state: State, rows: Sequence[int]) -> State:
+        """The state of some rows only (positions in the present batch), in this order."""
+        ...
+
+    def denoise(self, state: State, plan: BlockPlan) -> Iterator[int]:
+        """Fill one block of every row of `state`, a forward pass at a time.
+
+        Yields the index of each step after it was begun. The block before, if there was
+        one, becomes part of the context first. Closing the iterator leaves the block
+        as it is.
+        """
+        ...
+
+    def tokens(self, state: State) -> list[list[int]]:
+        """The present block of every row: the one look the host takes at a block."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A prompt on its way."""
+
+    index: int  # in the caller's list
+    prompt: Prompt
+
+    def length(self, block: int, size: int) -> int:
+        return min(size, self.prompt.max_tokens - block * size)
+
+
+class BlockLoop(Generic[State]):
+    """Decodes a batch of prompts block by block on a `BlockModel`."""
+
+    def __init__(self, model: BlockModel[State], config: T3Config, sampling: Sampling) -> None:
+        self._model = model
+        self._config = config
+        self._sampling = sampling
+
+    def run(
+        self, prompts: Sequence[Prompt]
+    ) -> Generator[StepResult | BlockResult, None, None]:
+        """One result a step and one a finished block, for every prompt until all ended."""
+        self._check(prompts)
+        begun = time.perf_counter()
+        rows = [_Row(index, prompt) for index, prompt in enumerate(prompts)]
+        state = self._model.prefill(prompts, self._sampling)
+        block = 0
+        while rows:
+            ended: set[int] = set()
+            groups = self._same_length(rows, state, block)
+            for group, part in groups:
+                plan = self._plan(block, group[0].length(block, self._config.block_size))
+                yield from self._steps(group, part, plan)
+                for result in self._finish(group, part, plan, begun):
+                    if result.end:
+                        ended.add(result.row)
+                    yield result
+                begun = time.perf_counter()
+            rows, state = groups[0]  # shorter blocks were the last of their prompts
+            going = [place for place, row in enumerate(rows) if row.index not in ended]
+            if len(going) < len(rows):
+                rows = [rows[place] for place in going]
+                if rows:
+                    state = self._model.keep(state, going)
+            block += 1
+
+    def _check(self, prompts: Sequence[Prompt]) -> None:
+        if not prompts:
+            raise UsageError("There is nothing to speak.", "Give at least one text.")
+        if len(prompts) > 1 and self._sampling.end_rule == "released":
+            raise UsageError(
+                "The released end rule stops a block in the middle of its steps, which only one"
+                " text at a time can do.",
+                "Use a batch of 1, or the end rule 'finish'.",
+            )
+        for prompt in prompts:
+            longest = self._config.text_positions
+            if len(prompt.text_tokens) > longest:
+                raise UsageError(
+                    f"A text of {len(prompt.text_tokens)} tokens is too long for the model,"
+                    f" which takes {longest}.",
+                    "Split it into sentences (--long does).",
+                )
+            if prompt.max_tokens < 1:
+                raise UsageError("The budget of speech tokens is zero.", "Give at least one.")
+
+    def _plan(self, block: int, length: int) -> BlockPlan:
+        s = self._sampling
+        counts = unmask_schedule(
+            length, s.num_steps, s.omnivoice_schedule_t_shift, s.time_shift_tau
+        )
+        return BlockPlan(block, length, counts)
+
+    def _same_length(
+        self, rows: list[_Row], state: State, block: int
+    ) -> list[tuple[list[_Row], State]]:
+        """Rows by the length of their present block, longest first; mostly one group."""
+        size = self._config.block_size
+        lengths = sorted({row.length(block, size) for row in rows}, reverse=True)
+        if len(lengths) == 1:
+            return [(rows, state)]
+        groups = []
+        for length in lengths:
+            places = [i for i, row in enumerate(rows) if row.length(block, size) == length]
+            groups.append(([rows[i] for i in places], self._model.keep(state, places)))
+        return groups
+
+    def _steps(self, group: list[_Row], state: State, plan: BlockPlan) -> Iterator[StepResult]:
+        """Denoise one block; the released end rule stops it the moment every row has ended."""
+        passes = 0
+        steps = self._model.denoise(state, plan)
+        for step in steps:
+            passes += 1
+            masked = plan.length - sum(plan.counts[: step + 1])
+            for row in group:
+                yield StepResult(row.index, plan.index, passes, plan.passes, masked, plan.length)
+            if self._sampling.end_rule == "released" and self._all_ended(state):
+                break
+
+    def _all_ended(self, state: State) -> bool:
+        blocks = self._model.tokens(state)
+        return all(first_stop(tokens, self._config) is not None for tokens in blocks)
+
+    def _finish(
+        self, group: list[_Row], state: State, plan: BlockPlan, begun: float
+    ) -> list[BlockResult]:
+        blocks = self._model.tokens(state)
+        seconds = time.perf_counter() - begun
+        reached = plan.index * self._config.block_size + plan.length
+        results = []
+        for row, tokens in zip(group, blocks, strict=True):
+            stop = first_stop(tokens, self._config)
+            sound = codec_tokens(tokens, self._config)
+            end: Literal["stop", "budget"] | None = None
+            if stop is not None:
+                end = "stop"
+            elif reached >= row.prompt.max_tokens:
+                end = "budget"
+            dropped = (len(tokens) if stop is None else stop) - len(sound)
+            results.append(
+                BlockResult(row.index, plan.index, sound, plan.passes, seconds, end, dropped)
+            )
+        return results

@@ -1,0 +1,63 @@
+"""Speech tokens to sound, for one utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from cbflash.engine import FloatArray
+from cbflash.settings import Sampling
+from cbflash.tokens import FRAMES_PER_TOKEN, SAMPLES_PER_TOKEN
+from cbflash.vocoding import mel_noise, prompt_noise, source_noise, source_phase, trim_fade
+from cbflash.voice import Voice
+from mlx_port.flow import Flow
+from mlx_port.hift import HiFT
+
+
+class MLXVocoder:
+    """`cbflash.engine.Vocoder`: collects the tokens and renders them with the last push."""
+
+    def __init__(self, flow: Flow, hift: HiFT, voice: Voice, sampling: Sampling, seed: int) -> None:
+        self._flow = flow
+        self._hift = hift
+        self._voice = voice
+        self._steps = sampling.n_cfm_timesteps
+        self._seed = seed
+        self._tokens: list[int] = []
+
+    def push(self, tokens: Sequence[int], last: bool) -> FloatArray:
+        self._tokens += tokens
+        if not last or not self._tokens:
+            return np.zeros(0, np.float32)
+        mel = self._mel()
+        samples = self._samples(mel)
+        return trim_fade(np.array(samples[0, : len(self._tokens) * SAMPLES_PER_TOKEN]))
+
+    def _mel(self) -> mx.array:
+        voice = self._voice
+        mels = voice.s3_mel.shape[1]
+        noise = np.concatenate(
+            [
+                prompt_noise(self._seed, FRAMES_PER_TOKEN * len(voice.s3_tokens), mels),
+                mel_noise(self._seed, 0, FRAMES_PER_TOKEN * len(self._tokens), mels),
+            ]
+        )
+        return self._flow(
+            mx.array([self._tokens]),
+            mx.array(voice.s3_tokens)[None],
+            mx.array(voice.s3_mel)[None],
+            mx.array(voice.x_vector)[None],
+            mx.array(noise)[None],
+            self._steps,
+        )
+
+    def _samples(self, mel: mx.array) -> mx.array:
+        harmonics = self._hift.harmonics
+        count = mel.shape[1] * SAMPLES_PER_TOKEN // FRAMES_PER_TOKEN
+        return self._hift(
+            mel,
+            mx.array(source_phase(self._seed, harmonics)),
+            mx.array(source_noise(self._seed, 0, count, harmonics))[None],
+        )

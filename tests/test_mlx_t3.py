@@ -1,0 +1,122 @@
+"""The MLX decoder against the released one: two layers at real widths, seeded weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from cbflash.config import T3Config
+from cbflash.decoding import BlockLoop
+from cbflash.engine import BlockResult, InjectedNoise, Prompt, StepResult
+from cbflash.settings import Sampling
+from cbflash.voice import Voice
+from cbflash.weights import t3 as table
+from mlx_port.decode import Decoder
+from mlx_port.t3 import T3
+from tests.golden.t3_cases import CASES, LAYERS, Case, inputs, noise
+from tests.seeded_mlx import fill
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "t3.npz")
+CONFIG = T3Config(layers=LAYERS)
+
+
+def build() -> T3:
+    model = T3(CONFIG)
+    fill(model, table.RULES)
+    return model
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    return Decoder(build())
+
+
+@pytest.fixture(scope="module")
+def stopping_decoder() -> Decoder:
+    """The end token is likely now and then, as in the golden cases that stop."""
+    model = build()
+    weight = np.array(model.speech_head.weight)
+    weight[CONFIG.stop_speech] = Case().stop_row()
+    model.speech_head.weight = mx.array(weight)
+    return Decoder(model)
+
+
+def voice(index: int) -> Voice:
+    given = inputs(index)
+    return Voice(
+        name="seeded",
+        created="2026-01-01T00:00:00+00:00",
+        model_id="test",
+        source_hash="",
+        engine="test",
+        seconds=6.0,
+        speaker_embedding=given.speaker,
+        prompt_tokens=given.prompt,
+        s3_tokens=np.zeros(2, np.int32),
+        s3_mel=np.zeros((4, 80), np.float32),
+        x_vector=np.zeros(192, np.float32),
+    )
+
+
+def prompt(case: Case, seed: int = 0, *, injected: bool = False) -> Prompt:
+    draws = None
+    if injected:
+        blocks = range(-(-case.budget // 16))
+        table = [[noise(b, k) for k in range(case.sampling["num_steps"])] for b in blocks]
+        draws = InjectedNoise(
+            token=[[token for token, _ in row] for row in table],
+            position=[[position for _, position in row] for row in table],
+        )
+    text = tuple(inputs(case.inputs).text)
+    return Prompt(text, voice(case.inputs), case.budget, seed, draws)
+
+
+def sampling(case: Case, end_rule: str = "released") -> Sampling:
+    options = dict(case.sampling)
+    options["prior_calibration"] = options.pop("pmi_uncond_prior_precompute", True)
+    return Sampling(end_rule=end_rule, **options)
+
+
+def close(ours: mx.array, golden: np.ndarray, tolerance: float = 1e-4) -> None:
+    worst = np.abs(np.array(ours) - golden).max() / np.abs(golden).max()
+    assert worst < tolerance, worst
+
+
+def test_conditioning_and_prefix(decoder: Decoder) -> None:
+    given = prompt(CASES["greedy"])
+    model = decoder.model
+    x = model.embed_prefix(
+        mx.array([given.text_tokens]),
+        mx.array(given.voice.speaker_embedding),
+        mx.array(given.voice.prompt_tokens)[None],
+        0.5,
+    )
+    close(x[0, : CONFIG.conditioning], GOLDEN["conditioning"])
+    _, hidden = decoder._prefix(given, Sampling(cfg_scale=1.0))
+    close(hidden[0, -5:-1], GOLDEN["prefix_hidden"])
+    close(hidden[0, -1], GOLDEN["null_hidden"])
+
+
+def test_prior(decoder: Decoder) -> None:
+    close(mx.exp(decoder.log_prior()), np.maximum(GOLDEN["prior"], 1e-8))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tokens_are_the_released_ones(
+    name: str, decoder: Decoder, stopping_decoder: Decoder
+) -> None:
+    case = CASES[name]
+    chosen = stopping_decoder if case.boost_stop else decoder
+    loop = BlockLoop(chosen, CONFIG, sampling(case))
+    tokens: list[int] = []
+    dropped = 0
+    for result in loop.run([prompt(case, injected=case.sampling["temperature"] > 0)]):
+        if isinstance(result, BlockResult):
+            tokens += result.tokens
+            dropped += result.dropped
+    golden = GOLDEN[f"tokens_{name}"]
+    assert tokens == [t for t in golden.tolist() if t < CONFIG.start_speech]
+    assert dropped == int((golden >= CONFIG.start_speech).sum())
