@@ -34,7 +34,7 @@ NOISY_SNR = 15.0  # dB
 _FRAME_SECONDS = 0.02
 _LOUD_SECONDS = 0.2  # the loudest part: what a single click does not fill
 _VOICED_DECIBELS = 30.0  # below the loudest part begins silence
-_LOWEST_DBFS = -100.0  # level given to digital silence
+_LOWEST_DBFS = -120.0  # level given to digital silence
 _FLOOR_PERCENTILE = 10.0  # pauses take at least this share of speech
 _CLIPPED_PEAK = 0.89  # -1 dBFS: clipped recordings are often turned down that far
 _CLIPPED_STEP = 1e-4  # of the peak: three samples in a row this near to it are cut off
@@ -166,9 +166,8 @@ def _frame_levels(samples: Floats, frame: int) -> Levels:
     """RMS in dBFS of frames side by side: [n] -> [max(1, n // frame)]."""
     if len(samples) < frame:
         samples = np.pad(samples, (0, frame - len(samples)))
-    centred = samples - samples.mean()  # a constant offset is no sound
-    frames = centred[: len(centred) // frame * frame].reshape(-1, frame)
-    return _decibels(np.einsum("nf,nf->n", frames, frames, dtype=np.float64) / frame)
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    return _decibels(np.var(frames, axis=1))  # a constant offset is no sound
 
 
 def _decibels(mean_square: npt.ArrayLike) -> Levels:
@@ -186,11 +185,11 @@ def _voiced(levels: Levels) -> npt.NDArray[np.bool_]:
 
 
 def _noise_level(levels: Levels) -> float:
-    """dBFS of the pauses. Digital silence is no pause: editors put it around noisy clips."""
-    recorded = levels[levels > _LOWEST_DBFS]
+    """dBFS of the pauses. Digital silence at the ends is none: editors put it there."""
+    recorded = np.flatnonzero(levels > _LOWEST_DBFS)
     if not recorded.size:
         return _LOWEST_DBFS
-    return float(np.percentile(recorded, _FLOOR_PERCENTILE))
+    return float(np.percentile(levels[recorded[0] : recorded[-1] + 1], _FLOOR_PERCENTILE))
 
 
 def _cut_off(samples: Floats) -> int:

@@ -75,7 +75,8 @@ class S3TokenizerConfig:
 
     @property
     def codebook(self) -> int:
-        return self.fsq_levels**self.fsq_dims
+        codes: int = self.fsq_levels**self.fsq_dims
+        return codes
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class XVectorConfig:
     @property
     def head_outputs(self) -> int:
         """Channels of a frame behind the head."""
-        return self.head_channels * (self.mels // 2 ** (len(self.head_blocks) + 1))
+        height: int = self.mels // 2 ** (len(self.head_blocks) + 1)
+        return self.head_channels * height
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,9 @@ def read_config(path: Path) -> ModelConfig:
     try:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is not readable JSON: {error}.", "Fetch the model again.") from None
+        raise ModelError(
+            f"{path} is not readable JSON: {error}.", "Fetch the model again."
+        ) from None
     if not isinstance(data, dict):
         raise ModelError(f"{path} does not hold a JSON object.", "Fetch the model again.")
     return ModelConfig.from_dict(data.get("sizes", {}), str(path))

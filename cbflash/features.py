@@ -134,18 +134,17 @@ def voice_encoder_windows(mel: Floats) -> Floats:
 def kaldi_fbank(samples16k: Floats) -> Floats:
     """Log filter bank of the x-vector: [1 + (n - 400) // 160, 80], no row below 25 ms.
 
-    Each frame loses its mean, is pre-emphasised by 0.97 (its first sample against itself) and
-    windowed by a symmetric Hann window to the power 0.85. No dither; full scale is 1.0.
+    Each frame loses its mean, is pre-emphasised by 0.97 and windowed by a symmetric Hann
+    window to the power 0.85. No dither; full scale is 1.0.
     Source: torchaudio.compliance.kaldi.fbank(num_mel_bins=80), as released xvector.py calls it.
     """
     bank = kaldi_mel_bank(ENCODER_RATE, XVECTOR_FFT, XVECTOR_MELS, XVECTOR_LOWEST).T
-    window = hann(ENCODER_FFT, periodic=False) ** 0.85
+    window = hann(ENCODER_FFT, periodic=False)[1:] ** 0.85  # the first sample would count zero
     smallest = float(np.finfo(np.float32).eps)
 
     def log_bank(frames: Doubles) -> Doubles:
         centred = frames - frames.mean(axis=1, keepdims=True)
-        previous = np.concatenate([centred[:, :1], centred[:, :-1]], axis=1)
-        emphasised = centred - 0.97 * previous
+        emphasised = centred[:, 1:] - 0.97 * centred[:, :-1]
         return np.log(np.maximum(power(emphasised, window, XVECTOR_FFT) @ bank, smallest))
 
     return map_frames(samples16k, ENCODER_FFT, ENCODER_HOP, log_bank)

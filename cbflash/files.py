@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,7 +82,8 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
             raise
         raise output_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # most often it is gone already: renamed
+            temporary.unlink()
 
 
 @contextmanager

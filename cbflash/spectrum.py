@@ -62,14 +62,13 @@ def slaney_mel_bank(rate: int, fft_size: int, mels: int, high: float) -> Doubles
 @functools.cache
 def kaldi_mel_bank(rate: int, fft_size: int, mels: int, low: float) -> Doubles:
     """Triangles of height one, straight on the mel scale, from `low` Hz to half the rate:
-    [mels, fft_size // 2 + 1]. Equal to torchaudio.compliance.kaldi.get_mel_banks.
+    [mels, fft_size // 2 + 1]. Equal to torchaudio.compliance.kaldi.get_mel_banks, which leaves
+    out the last bin: its weight is zero.
     """
     ends = _hertz_to_kaldi(np.array([low, rate / 2]))
     edges = np.linspace(ends[0], ends[1], mels + 2, dtype=np.float64)
     bins = _hertz_to_kaldi(np.arange(fft_size // 2 + 1, dtype=np.float64) * (rate / fft_size))
-    bank = _triangles(edges, bins)
-    bank[:, -1] = 0.0  # Kaldi leaves out the Nyquist bin
-    return _read_only(bank)
+    return _read_only(_triangles(edges, bins))
 
 
 def _triangles(edges: Doubles, bins: Doubles) -> Doubles:

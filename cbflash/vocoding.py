@@ -59,9 +59,7 @@ def source_phase(seed: int, harmonics: int = HiFTConfig.harmonics) -> Array:
     return phase.astype(np.float32)
 
 
-def source_noise(
-    seed: int, start: int, stop: int, harmonics: int = HiFTConfig.harmonics
-) -> Array:
+def source_noise(seed: int, start: int, stop: int, harmonics: int = HiFTConfig.harmonics) -> Array:
     """Standard normal noise of the samples start..stop, [stop - start, harmonics + 1]."""
     return _noise(seed, _Stream.SOURCE, start, stop, _SAMPLES, harmonics + 1)
 

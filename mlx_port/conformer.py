@@ -66,7 +66,7 @@ class RelativeAttention(nn.Module):
 
 
 def by_pair(scores: mx.array) -> mx.array:
-    """Scores of distances, [b, h, n, 2n - 1] from n - 1 down to 1 - n -> scores of pairs, [.., n, n].
+    """Scores of distances, n - 1 down to 1 - n, [b, h, n, 2n - 1] -> of pairs, [b, h, n, n].
 
     Pair (i, j) reads distance i - j, column n - 1 - i + j: every row starts one column before
     the row above it. One more column in front makes that a change of shape.

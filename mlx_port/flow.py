@@ -5,6 +5,8 @@ Shapes: b batch, n tokens, f frames = 2n, p frames of the prompt's mel, m mels.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -76,15 +78,19 @@ class Flow(nn.Module):
         noise: mx.array,
         steps: int,
     ) -> mx.array:
-        """Euler steps from noise to mel: mu, conditions, noise [1, f, m], speaker [1, m] -> [1, f, m]."""
+        """Euler steps from noise to mel, [1, f, m], for mu and conditions [1, f, m], speaker [1, m].
+
+        A mean flow asks the estimator once a step. An ordinary one asks with and without
+        what is known, and goes further in the direction of the difference (guidance).
+        """
         if not self._meanflow:
-            # The second row knows nothing: guidance moves away from it.
+            # The second row knows nothing.
             mu, conditions, speaker = (
                 mx.concatenate([known, mx.zeros_like(known)]) for known in (mu, conditions, speaker)
             )
         times = flow_times(steps, self._meanflow)
         x = noise
-        for t, r in zip(times, times[1:], strict=False):
+        for t, r in pairwise(times):
             x = x + (r - t) * self._velocity(x, mu, conditions, speaker, t, r)
         return x
 

@@ -6,6 +6,7 @@ Shapes: f mel frames, s samples = 480 f, m mels, c channels, q spectral frames =
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -26,7 +27,7 @@ class F0Predictor(nn.Module):
         widths = [config.mels] + [config.f0_channels] * config.f0_layers
         self.layers = [
             layer
-            for inputs, outputs in zip(widths, widths[1:], strict=False)
+            for inputs, outputs in pairwise(widths)
             for layer in (Conv1d(inputs, outputs, 3, padding=centred(3)), nn.ELU())
         ]
         self.output = nn.Linear(config.f0_channels, 1)

@@ -52,7 +52,7 @@ def centred(kernel: int, dilation: int = 1) -> tuple[int, int]:
 
 
 def conv1d(x: mx.array, weight: mx.array, stride: int = 1, dilation: int = 1) -> mx.array:
-    """x [b, t, i] and weight [o, k, i], no padding -> [b, (t - dilation * (k - 1) - 1) // s + 1, o].
+    """x [b, t, i] and weight [o, k, i], without padding -> [b, t', o].
 
     Metal has a kernel for this. MLX's CPU build leaves BLAS as soon as there is dilation and is
     a hundred times slower then, so there a convolution is a sum of matrix products.

@@ -10,6 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from cbflash.config import S3TokenizerConfig
+from mlx_port.gelu import gelu
 from mlx_port.layers import centred
 
 NORM_EPS = 1e-5
@@ -92,7 +93,7 @@ class MLP(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, T, W] -> [B, T, W]."""
-        return self.down(nn.gelu(self.up(x)))
+        return self.down(gelu(self.up(x)))
 
 
 class Block(nn.Module):
@@ -141,8 +142,8 @@ class S3Tokenizer(nn.Module):
 
     def encode(self, log_mel: mx.array) -> mx.array:
         """log-mel [B, F, mels] -> [B, T, W]."""
-        x = nn.gelu(self.conv1(log_mel))
-        x = nn.gelu(self.conv2(x))
+        x = gelu(self.conv1(log_mel))
+        x = gelu(self.conv2(x))
         for block in self.blocks:
             x = block(x)
         return x

@@ -1,10 +1,10 @@
 """The excitation of the vocoder: harmonics of the pitch where there is a voice, else noise.
 
-Phase is counted in turns as a uint32, 2**32 to the turn. Such a number wraps by itself, adds
-without rounding and in any order, and one counter serves all harmonics: the h-th is at h times
-the phase. So the phase after an hour is as exact as after a frame, and a stream that passes it
-on gets, bit for bit, what the whole would have got. The released code adds up float32 fractions
-instead, and loses them as the utterance grows.
+Phase is counted as a uint32, 2**32 to the turn. Such a counter wraps by itself, adds without
+rounding and in any order, and one serves all harmonics: the h-th is at h times the phase. The
+pitch is rounded once, to 6 microhertz; after that nothing is lost, however long the sound, and
+a stream that passes the counter on gets, bit for bit, what the whole would have got. (The
+released code adds up floating-point turns, which grow coarser as the utterance goes on.)
 
 Shapes: f frames, s samples = f * samples of a frame, h harmonics with the fundamental.
 """
@@ -51,8 +51,8 @@ class HarmonicSource(nn.Module):
 
     def _walk(self, f0: mx.array, turns: mx.array) -> tuple[mx.array, mx.array]:
         """The phase of the fundamental at every sample, [1, s], and at the last of them, [1]."""
-        cycles = mx.remainder(f0 / SAMPLE_RATE, 1.0)  # of one sample; must not exceed a uint32
-        step = (cycles * TURN).astype(mx.uint32)
+        cycles = mx.remainder(f0 / SAMPLE_RATE, 1.0)  # in one sample; below 1 to fit a uint32
+        step = mx.round(cycles * TURN).astype(mx.uint32)
         ends = turns[:, None] + mx.cumsum(step * self._frame, axis=1)
         offsets = mx.arange(1, self._frame + 1, dtype=mx.uint32)
         walk = (ends - step * self._frame)[..., None] + step[..., None] * offsets

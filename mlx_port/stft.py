@@ -40,9 +40,7 @@ class STFT:
         padded = mx.concatenate([before, samples, after], axis=1)
         batch, length = padded.shape
         count = (length - self._size) // self._hop + 1
-        frames = mx.as_strided(
-            padded, (batch, count, self._size), strides=(length, self._hop, 1)
-        )
+        frames = mx.as_strided(padded, (batch, count, self._size), strides=(length, self._hop, 1))
         return frames @ self._analysis
 
     def inverse(self, bins: mx.array) -> mx.array:

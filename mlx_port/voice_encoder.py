@@ -31,7 +31,7 @@ class LSTM(nn.Module):
         hidden = cell = mx.zeros((x.shape[1], recurrent.shape[0]))
         states = []
         for step in range(x.shape[0]):
-            gates = mx.addmm(given[step], hidden, recurrent)
+            gates = given[step] + hidden @ recurrent
             enter, forget, candidate, leave = mx.split(gates, 4, axis=-1)
             cell = mx.sigmoid(forget) * cell + mx.sigmoid(enter) * mx.tanh(candidate)
             hidden = mx.sigmoid(leave) * mx.tanh(cell)

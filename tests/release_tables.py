@@ -27,9 +27,7 @@ def assert_total(rules: Sequence[Rule], tensors: Shapes, module: nn.Module, pref
 
     `prefix` + path of a parameter is the table's target.
     """
-    parameters = {
-        prefix + path: value.shape for path, value in tree_flatten(module.parameters())
-    }
+    parameters = {prefix + path: value.shape for path, value in tree_flatten(module.parameters())}
     assignments = match(rules, tensors, "the release")
     assert {one.target for one in assignments} == set(parameters)
     for one in assignments:

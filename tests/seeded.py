@@ -51,7 +51,7 @@ SCALES: tuple[tuple[str, Draw], ...] = (
     # Some frames with a voice, some without; sound at an ordinary loudness.
     (r".*f0_predictor\.classifier\.weight", fan_in(80.0)),
     (r".*conv_post\..*original0", uniform(0.06, 0.14)),
-    (r".*conv_post\.bias", normal(0.3, -1.6)),
+    (r".*conv_post\.bias", normal(0.3, -0.8)),
     (r".*m_source\.l_linear\.weight", normal(1.0)),
     (r".*pos_bias_[uv]", normal(0.5)),
     (r".*\.(q_proj|k_proj|to_q|to_k|linear_q|linear_k)\.weight", fan_in(1.5)),

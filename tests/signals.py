@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 
+@functools.cache
 def voice_like(seconds: float, rate: int, seed: int = 1) -> np.ndarray:
     """Something like speech: gliding harmonics, noise bursts, pauses, quiet ends.
 
     float32 [seconds * rate] on the grid of 16-bit PCM, so that the last bit of a sine cannot
-    differ between two versions of numpy. A faint noise fills pauses and ends.
+    differ between two versions of numpy. A faint noise fills pauses and ends. Read-only.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     count = round(seconds * rate)
@@ -27,7 +30,9 @@ def voice_like(seconds: float, rate: int, seed: int = 1) -> np.ndarray:
     edge = min(0.25, seconds / 10)
     signal *= (time > edge) & (time < seconds - 1.3 * edge)
     signal = 0.6 * signal / np.abs(signal).max() + 3e-4 * rng.standard_normal(count)
-    return (np.round(signal * 32768) / 32768).astype(np.float32)
+    samples = (np.round(signal * 32768) / 32768).astype(np.float32)
+    samples.flags.writeable = False
+    return samples
 
 
 def stereo(seconds: float, rate: int) -> np.ndarray:
@@ -35,8 +40,8 @@ def stereo(seconds: float, rate: int) -> np.ndarray:
     return np.stack([voice_like(seconds, rate, seed) for seed in (2, 3)], axis=1)
 
 
-# Reference clips of the golden file: seconds, rate, channels. The first two end in half a
-# speech token; the last is longer than all that is heard of it.
+# Reference clips of the golden file: seconds, rate, channels. The first two end in a part of
+# a speech token, with and without a mel frame; the last is longer than what the flow hears.
 CLIPS = ((2.98, 44_100, 2), (7.01, 48_000, 1), (3.0, 8_000, 1), (11.0, 24_000, 1))
 
 

@@ -71,7 +71,11 @@ def test_decode(hift: HiFT) -> None:
 
 
 def test_whole(hift: HiFT) -> None:
-    assert_close(hift(MEL, PHASE, NOISE), "samples", 1e-4)
+    """The pitch is integrated over the utterance and its last bits with it: not as close."""
+    samples = hift(MEL, PHASE, NOISE)
+    assert_close(samples, "samples", 5e-3)
+    source, _ = hift.source(hift.f0(MEL), PHASE, NOISE)
+    assert np.array_equal(np.array(samples), np.array(hift.decode(MEL, source)))
 
 
 def exact_source(hift: HiFT, f0: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -84,16 +88,17 @@ def exact_source(hift: HiFT, f0: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return np.tanh(waves @ np.array(merge.weight)[0] + np.array(merge.bias)[0])
 
 
-def test_source_is_exact_after_minutes(hift: HiFT) -> None:
-    """Where float32 sums are a tenth of a turn wrong, ours still are within a millionth."""
-    frames = 6000
+def test_source_does_not_drift(hift: HiFT) -> None:
+    """After 20 s float32 sums of turns are a thousandth of a turn off, ours still nothing."""
+    frames = 1000
     f0 = np.full((1, frames), 187.5, np.float32)  # 128 samples: exact in any arithmetic
-    f0[0, ::7] = 4.0
     f0[0, 1::7] = 375.0
+    f0[0, 2::7] = 24_000 / 4096
     noise = np.zeros((1, frames * FRAME, 9), np.float32)
     source, _ = hift.source(mx.array(f0), PHASE, mx.array(noise))
     tail = np.array(source)[0, -FRAME:, 0]
-    assert np.abs(tail - exact_source(hift, f0, noise)[-FRAME:]).max() < 3e-6
+    assert np.ptp(tail) > 0.1
+    assert np.abs(tail - exact_source(hift, f0, noise)[-FRAME:]).max() < 1e-6
 
 
 def test_source_goes_on_where_it_stopped(hift: HiFT) -> None:
@@ -144,9 +149,7 @@ def test_a_convolution_by_taps_is_a_convolution(kernel: int, dilation: int) -> N
     x = mx.random.normal((2, 60, 6), key=mx.random.key(1))
     weight = mx.random.normal((4, kernel, 6), key=mx.random.key(2))
     expected = mx.conv1d(x, weight, dilation=dilation)
-    assert np.allclose(
-        np.array(conv1d_by_taps(x, weight, dilation)), np.array(expected), atol=1e-5
-    )
+    assert np.allclose(np.array(conv1d_by_taps(x, weight, dilation)), np.array(expected), atol=1e-5)
 
 
 def test_a_strided_convolution_pads_each_side() -> None:

@@ -25,7 +25,7 @@ CONFIG = T3Config(layers=LAYERS)
 
 def build() -> T3:
     model = T3(CONFIG)
-    fill(model, table.RULES)
+    fill(model, table.RULES, "t3.")
     return model
 
 
@@ -120,3 +120,69 @@ def test_tokens_are_the_released_ones(
     golden = GOLDEN[f"tokens_{name}"]
     assert tokens == [t for t in golden.tolist() if t < CONFIG.start_speech]
     assert dropped == int((golden >= CONFIG.start_speech).sum())
+
+
+def decoded(
+    decoder: Decoder, prompts: list[Prompt], options: Sampling
+) -> list[tuple[list[int], str | None]]:
+    rows: list[tuple[list[int], str | None]] = [([], None) for _ in prompts]
+    for result in BlockLoop(decoder, CONFIG, options).run(prompts):
+        if isinstance(result, BlockResult):
+            tokens, end = rows[result.row]
+            assert end is None, "nothing follows the end"
+            rows[result.row] = (tokens + list(result.tokens), result.end)
+    return rows
+
+
+def test_a_batch_gives_each_text_what_it_gets_alone(stopping_decoder: Decoder) -> None:
+    """Prompts of different lengths, budgets and voices; some stop early, one has a short block."""
+    cases = [Case(0, 64), Case(1, 37), Case(2, 80)]
+    options = Sampling(num_steps=4)
+    prompts = [
+        Prompt(tuple(inputs(c.inputs).text), voice(c.inputs), c.budget, seed=70 + i)
+        for i, c in enumerate(cases)
+    ]
+    together = decoded(stopping_decoder, prompts, options)
+    alone = [decoded(stopping_decoder, [one], options)[0] for one in prompts]
+    assert together == alone
+    assert len({len(tokens) for tokens, _ in alone}) > 1, "the rows end at different times"
+
+
+def test_a_seed_decides_the_tokens(decoder: Decoder) -> None:
+    options = Sampling(num_steps=3)
+    text, speaker = tuple(inputs(1).text), voice(1)
+    runs = [decoded(decoder, [Prompt(text, speaker, 16, seed)], options) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_positions_before_the_end_token_are_finished(stopping_decoder: Decoder) -> None:
+    """The released rule loses the masked positions in front of it; ours finishes them."""
+    case = CASES["stop"]
+    given = [prompt(case)]
+    released = decoded(stopping_decoder, given, sampling(case, "released"))[0][0]
+    finished = decoded(stopping_decoder, given, sampling(case, "finish"))[0][0]
+    golden = GOLDEN["tokens_stop"]
+    assert (golden == CONFIG.mask).sum() > 0, "the golden case loses positions"
+    assert len(finished) == len(golden) > len(released)
+
+
+def test_only_sound_is_drawn(decoder: Decoder) -> None:
+    """With every id equally likely, a fifth of the draws would be no sound."""
+    model = build()
+    model.speech_head.weight = mx.zeros_like(model.speech_head.weight)
+    rows = decoded(Decoder(model), [Prompt((255, 5, 0), voice(0), 64, 3)], Sampling(num_steps=2))
+    tokens, end = rows[0]
+    assert end == "stop" or len(tokens) == 64
+    assert all(token < CONFIG.start_speech for token in tokens)
+
+
+def test_closing_ends_between_two_steps(decoder: Decoder) -> None:
+    options = Sampling(num_steps=10)
+    results = BlockLoop(decoder, CONFIG, options).run([prompt(CASES["greedy"])])
+    first = next(results)
+    assert isinstance(first, StepResult)
+    assert (first.step, first.steps, first.masked) == (1, 10, 15)
+    results.close()
+    again = decoded(decoder, [prompt(CASES["greedy"])], sampling(CASES["greedy"]))
+    assert again[0][0] == GOLDEN["tokens_greedy"].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import mlx.core as mx
@@ -42,7 +43,7 @@ def test_embeddings_agree(model: XVector, frames: int) -> None:
 
 def test_golden_embeddings_tell_clips_apart() -> None:
     embeddings = [GOLDEN[f"embedding_{frames}"] for frames in XVECTOR]
-    for one, other in zip(embeddings, embeddings[1:], strict=False):
+    for one, other in itertools.pairwise(embeddings):
         assert np.abs(one - other).max() > 0.1 * np.abs(one).max()
 
 

@@ -141,7 +141,7 @@ DAMAGED: list[tuple[str, Any, bytes, str]] = [
     ("not an object", b"[1, 2, 3]", b"", "begin with a brace"),
     ("not utf-8", b'{"\xff\xfe": 1}', b"", "damaged header"),
     ("deep", b'{"a":' + b"[" * 200_000, b"", "damaged header"),
-    ("twice", b'{"a":%s,"a":%s}' % ((json.dumps(entry(0, 4, [1])).encode(),) * 2), b"1234", "twice"),
+    ("twice", b'{"a":1,"a":1}', b"1234", "twice"),
     ("no dtype", {"a": {"shape": [1], "data_offsets": [0, 4]}}, b"1234", "not described"),
     ("extra key", {"a": entry(0, 4, [1]) | {"x": 1}}, b"1234", "not described"),
     ("unknown dtype", {"a": entry(0, 4, [1], "F4")}, b"1234", "unknown dtype"),
@@ -151,7 +151,7 @@ DAMAGED: list[tuple[str, Any, bytes, str]] = [
     ("shape of floats", {"a": entry(0, 4, [1.0])}, b"1234", "no usable shape"),
     ("rank", {"a": entry(0, 4, [1] * 100)}, b"1234", "no usable shape"),
     ("backwards", {"a": entry(4, 0, [1])}, b"1234", "no usable offsets"),
-    ("three offsets", {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 8]}}, b"1234", "no usable offsets"),
+    ("one offset", {"a": entry(0, 4, [1]) | {"data_offsets": [0]}}, b"1234", "no usable offsets"),
     ("span", {"a": entry(0, 4, [2])}, b"1234", "does not fill"),
     ("overflow", {"a": entry(0, 4, [2**62, 2**62])}, b"1234", "impossible shape"),
     ("overflow of nothing", {"a": entry(0, 0, [0, 2**62, 2**62])}, b"", "impossible shape"),
@@ -225,17 +225,17 @@ def test_random_damage_is_an_error_or_other_data(file: Path, data: st.DataObject
     damaged = file.with_name("damaged.safetensors")
     damaged.write_bytes(bytes(content[:cut]))
     tracemalloc.start()
+    message = ""
     try:
         opened = TensorFile.open(damaged)
         total = sum(opened.read(name).size for name in opened)
     except ModelError as error:
-        assert "damaged.safetensors" in str(error)
-    else:
-        assert total <= len(content)
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        message, total = str(error), 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert peak < 1 << 20
+    assert total <= len(content)
+    assert not message or "damaged.safetensors" in message
 
 
 @pytest.mark.parametrize(

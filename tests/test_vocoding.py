@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ from cbflash.vocoding import (
 @given(cuts=st.lists(st.integers(0, 400), max_size=6), seed=st.integers(0, 2**32 - 1))
 def test_mel_noise_is_the_same_however_it_is_cut(cuts: list[int], seed: int) -> None:
     edges = [0, *sorted(cuts), 400]
-    pieces = [mel_noise(seed, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [mel_noise(seed, a, b) for a, b in pairwise(edges)]
     assert np.array_equal(np.concatenate(pieces), mel_noise(seed, 0, 400))
 
 

@@ -39,44 +39,53 @@ MAGNITUDES = {"K": "thousand", "M": "million", "B": "billion", "T": "trillion"}
 
 Say = Callable[[re.Match[str]], str]
 
-_NUMBER = r"([0-9.]*[0-9])"
-_STOP = r"([.,?!]?)"
-
 
 def say_quantities(text: str) -> str:
-    """ "$5.20, a 1.5kg 2nd" -> "five dollars, twenty cents, a one point five kilograms second"."""
+    """ "$5, 1.5kg, 2nd" -> "five dollars, one point five kilograms, second" (said of "2nd ")."""
     words = re.split(r"(\s+)", text)
     for index, word in enumerate(words):
         if any(map(str.isdigit, word)):
-            words[index] = _take_apart(words, index)
+            _take_apart(words, index)
     _say_integers(words)
     return "".join(words)
 
 
-def _take_apart(words: list[str], index: int) -> str:
+def _take_apart(words: list[str], index: int) -> None:
     word = words[index]
-    millions = _MILLIONS.fullmatch("".join(words[index : index + 3]))
-    if millions:
-        words[index + 1 : index + 3] = "", ""
-        return _say_large_money(millions)
-    before = words[index - 2] if index > 1 and len(words[index - 1]) == 1 else ""
+    for count in 1, 3:
+        millions = _MILLIONS.fullmatch("".join(words[index : index + count]))
+        if millions:
+            words[index : index + count] = [_say_millions(millions), *[""] * (count - 1)]
+            return
+    follows_number = words[max(0, index - 2)].endswith("number") and words[index - 1] == " "
     for pattern, say in _RULES:
         match = pattern.fullmatch(word)
-        if match and not (pattern is _DECIMAL and before.endswith("number")):
-            return say(match)
-    return word
+        if match and not (follows_number and say is _say_decimal):
+            words[index] = say(match)
+            return
 
 
-def _say_large_money(match: re.Match[str]) -> str:
-    sign, whole, tenths, magnitude, end = match.groups()
-    number = f"{whole} point {' '.join(tenths)}" if tenths else whole
-    return f"{number} {MAGNITUDES.get(magnitude, magnitude)} {CURRENCIES[sign][1]}{end}"
+def _say_millions(match: re.Match[str]) -> str:
+    sign, number, letter, magnitude, end = match.groups()
+    whole, point, tenths = number.partition(".")
+    said = f"{whole} point {' '.join(tenths)}" if point else whole
+    return f"{said} {MAGNITUDES[letter] if letter else magnitude} {CURRENCIES[sign][1]}{end}"
 
 
 def _say_money(match: re.Match[str]) -> str:
-    sign, whole, rest = match.groups()
-    said = f"{whole} {CURRENCIES[sign][whole.strip('0') != '1']}"
-    return f"{said} {rest.split('.')[1]}" if "." in rest else said
+    sign, number = match.groups()
+    whole, *rest = number.split(".")
+    return " ".join([whole, CURRENCIES[sign][whole.lstrip("0") != "1"], *rest[:1]])
+
+
+def _say_dollars(match: re.Match[str]) -> str:
+    dollars, cents = (part.lstrip("0") for part in match.groups("")[:2])
+    parts = []
+    if dollars:
+        parts.append(f"{dollars} {'dollar' if dollars == '1' else 'dollars'}")
+    if cents:
+        parts.append(f"{cents} {'cent' if cents == '1' else 'cents'}")
+    return (", ".join(parts) or "zero dollars") + match[3]
 
 
 def _say_measure(match: re.Match[str]) -> str:
@@ -93,23 +102,62 @@ def _say_percent(match: re.Match[str]) -> str:
     return f"{number} {'%' if number == '1' else 'percent'}{end}"
 
 
-def _say_dollars(match: re.Match[str]) -> str:
-    dollars, cents, end = (part.lstrip("0") for part in match.groups(""))
-    parts = []
-    if dollars:
-        parts.append(f"{dollars} {'dollar' if dollars == '1' else 'dollars'}")
-    if cents:
-        parts.append(f"{cents} {'cent' if cents == '1' else 'cents'}")
-    return (", ".join(parts) or "zero dollars") + end
-
-
 def _say_hash(match: re.Match[str]) -> str:
-    number, end = match.groups()
-    decimal = _DECIMAL.fullmatch(number)
-    return f"number {_say_decimal(decimal) if decimal else number}{end}"
+    decimal = _DECIMAL.fullmatch(match[1])
+    return f"number {_say_decimal(decimal) if decimal else match[1]}"
 
 
 def _say_decimal(match: re.Match[str]) -> str:
-    whole, fraction, end = match.groups()
-    digits = " ".join("zero" if digit == "0" else digit for digit in fraction)
-    return f"{whole} point {digits}{end}"
+    whole, zeros, rest, end = match.groups()
+    return f"{whole} point {' '.join(['zero'] * len(zeros) + list(rest))}{end}"
+
+
+def _say_ordinal(match: re.Match[str]) -> str:
+    return ordinal(match[1])
+
+
+_NUMBER = "([0-9.]*[0-9])"
+_STOP = "([.,?!]?)"
+_MILLIONS = re.compile(r"\(?([$£¥€])([0-9]*\.?[0-9]+)(?:([BKMT])|\s([BMbmTtr]+illion))([.,?!)]*)")
+_DECIMAL = re.compile(rf"([0-9]+)\.(?=[0-9])(0*)([0-9]*){_STOP}")
+_RULES: tuple[tuple[re.Pattern[str], Say], ...] = (
+    (re.compile(r"\(?([£€])([0-9](?:[0-9.]*[0-9])?)[.,?!]?"), _say_money),
+    (re.compile(r"\(?(¥)([0-9]+)[.,?!]?"), _say_money),
+    (re.compile(r"\(?\$([0-9]*)(?:\.([0-9]+))?([.|,?!)]*)"), _say_dollars),
+    (re.compile(rf"{_NUMBER}({'|'.join(UNITS)}|s[ecs]*){_STOP}"), _say_measure),
+    (re.compile(rf"([0-9]{{1,3}}(?:,[0-9]{{3}})*)%{_STOP}"), _say_percent),
+    (re.compile(rf"#([0-9]+(?:\.[0-9]+)?{_STOP})"), _say_hash),
+    (_DECIMAL, _say_decimal),
+    (re.compile("([0-9]+)(?:st|nd|rd|th)"), _say_ordinal),
+)
+_FIRST = re.compile(r"\d+")
+_INTEGER = re.compile(f"([0-9]+){_STOP}")
+
+
+def _say_integers(words: list[str]) -> None:
+    """Say the whole numbers of a text, in place.
+
+    The release goes through the numbers of the text and says each, its `.,?!` included, in
+    every word that it is the first number of, and there wherever it stands: "1/12" becomes
+    "one/one2". Here a list of words waits for each number. Words are only ever added to it,
+    so that no number looks at the same word twice.
+    """
+    waiting: defaultdict[str, list[int]] = defaultdict(list)
+    first: dict[int, str] = {}
+    looked: defaultdict[str, int] = defaultdict(int)
+
+    def wait(index: int) -> None:
+        found = _FIRST.search(words[index])
+        first[index] = found[0] if found else ""
+        if found:
+            waiting[found[0]].append(index)
+
+    for index in range(len(words)):
+        wait(index)
+    for number, stop in _INTEGER.findall("".join(words)):
+        queue = waiting[number]
+        for index in queue[looked[number + stop] :]:
+            if first[index] == number and number + stop in words[index]:
+                words[index] = words[index].replace(number + stop, cardinal(number) + stop)
+                wait(index)
+        looked[number + stop] = len(queue)

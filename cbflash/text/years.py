@@ -10,9 +10,9 @@ YEAR_WORDS = "to|years|year|from|after|before|by|until|in|since|around|circa|dur
 CURRENCIES = "$£¥€₩₹₽฿₫₦₪₱₴"
 
 # A number of at least three characters, the signs in front of it, the rest of its word.
-_SIGNS = r"[$|£¥€#(]"
+_SIGNS = "[$|£¥€#(]"
 _NUMBER = re.compile(
-    rf"(?:\(?[A-Z]{{2,3}}|(?<!{_SIGNS[:-1]}]))({_SIGNS}*[0-9][0-9,.]+[0-9])(\S+)?"
+    rf"(?:\(?[A-Z]{{2,3}}|(?<!{_SIGNS}))({_SIGNS}*[0-9][0-9,.]+[0-9])(\S+)?"
 )
 _YEAR = re.compile(
     rf"({YEAR_WORDS})\s?(?<![|{CURRENCIES}])(1[1-9]|20)([0-9]{{2}})(\s?-|\D|$)", re.IGNORECASE

@@ -98,7 +98,7 @@ _CONV_TRANSPOSE1D = (2, 1, 0)  # torch [in, out, kernel] -> [kernel, out, in]
 
 TRANSFORMS: dict[str, Transform] = {
     "copy": Transform(lambda parts: parts[0]),
-    "sum": Transform(lambda parts: parts[0] + parts[1], sources=lambda shape: (shape, shape)),
+    "sum": Transform(lambda parts: np.add(*parts), sources=lambda shape: (shape, shape)),
     "conv1d": Transform(lambda parts: parts[0], _CONV1D),
     "conv2d": Transform(lambda parts: parts[0], (0, 2, 3, 1)),
     "conv_transpose1d": Transform(lambda parts: parts[0], _CONV_TRANSPOSE1D),
@@ -109,9 +109,7 @@ TRANSFORMS: dict[str, Transform] = {
     "batch_norm": Transform(_batch_norm, sources=lambda shape: (shape[1:],) * 4),
     "batch_norm_plain": Transform(_batch_norm, sources=lambda shape: (shape[1:],) * 2),
     "weight_norm_conv1d": Transform(_weight_norm, _CONV1D, _weight_norm_shapes),
-    "weight_norm_conv_transpose1d": Transform(
-        _weight_norm, _CONV_TRANSPOSE1D, _weight_norm_shapes
-    ),
+    "weight_norm_conv_transpose1d": Transform(_weight_norm, _CONV_TRANSPOSE1D, _weight_norm_shapes),
 }
 
 

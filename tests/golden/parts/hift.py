@@ -27,7 +27,9 @@ def make(folder: Path) -> None:
     arrays = {"f0": f0.numpy(), "source": source.mT.numpy(), "samples": samples.numpy()}
     voiced = (arrays["f0"] > 10.0).mean()
     peak, rms = np.abs(samples.numpy()).max(), samples.numpy().std()
-    print(f"  voiced {voiced:.2f}, loudness {rms:.3f}, peak {peak:.2f}, f0 {np.sort(f0[0].numpy())}")
+    print(
+        f"  voiced {voiced:.2f}, loudness {rms:.3f}, peak {peak:.2f}, f0 {np.sort(f0[0].numpy())}"
+    )
     assert 0.2 < voiced < 0.9
     assert np.abs(arrays["f0"] - 10.0).min() > 0.05, "a frame at the threshold: choose a seed"
     assert 0.05 < rms < 0.2

@@ -1,0 +1,176 @@
+"""Model folders in the released layout, made from seeds: whole paths without real weights.
+
+    python -m tests.seeded_models tiny FOLDER
+    python -m tests.seeded_models full FOLDER [--layers N]
+
+`tiny` has every network at a few hundred kilobytes and speaks in a second; `full` has the
+release's 2,799 tensors (3.2 GB), with fewer decoder layers where `--layers` says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from mlx.utils import tree_flatten
+
+import mlx_port  # noqa: F401  (a fast BLAS comes before MLX)
+from cbflash.checkpoint import FILES
+from cbflash.config import (
+    FlowConfig,
+    HiFTConfig,
+    ModelConfig,
+    S3TokenizerConfig,
+    T3Config,
+    VoiceEncoderConfig,
+    XVectorConfig,
+)
+from cbflash.tensorfile import DTYPES, Array, TensorSpec, to_bfloat16, write_tensors
+from cbflash.weights import MODULES, TABLES
+from cbflash.weights.table import source_shapes, sources_of
+from mlx_port.model import Chatterbox
+from tests.seeded import fan_in, tensor
+from tests.seeded_tokenizer import write_tokenizer
+
+Shapes = dict[str, tuple[int, ...]]
+Values = Callable[[str, tuple[int, ...]], np.ndarray]
+
+_LIST = Path(__file__).parent.parent / "assets" / "release_tensors.json"
+
+# Vocabularies, mels and frame rates are those of the release; everything else is small.
+TINY = ModelConfig(
+    name="tiny",
+    t3=T3Config(
+        width=64, layers=2, heads=2, head_dim=32, mlp=128, text_positions=512,
+        speech_positions=256, speaker_dim=32, perceiver_queries=8, perceiver_heads=2,
+    ),
+    s3tokenizer=S3TokenizerConfig(width=64, heads=2, layers=1, mlp=128),
+    xvector=XVectorConfig(
+        embedding=32, head_channels=4, head_blocks=(1, 1), init_channels=16, growth=8,
+        bottleneck=2, dense_layers=(2, 2), dense_dilations=(1, 2),
+    ),
+    voice_encoder=VoiceEncoderConfig(hidden=32, layers=2, embedding=32),
+    flow=FlowConfig(
+        width=32, heads=2, mlp=64, layers=1, up_layers=1, xvector=32, channels=32,
+        estimator_heads=2, estimator_head_dim=16, estimator_mlp=64, time_dim=64,
+        mid_blocks=1, transformers=1,
+    ),
+    hift=HiFTConfig(channels=32, f0_channels=16, f0_layers=2),
+)  # fmt: skip
+
+# The end token's row of the head is louder than those of the codec ids, so that a tiny model
+# stops by itself, after some seconds.
+STOP_GAIN = 9.0
+
+
+def write_tiny(folder: Path) -> Path:
+    """A model of `TINY`'s sizes, stored in all three precisions that a release may come in."""
+    shapes = {part: _tiny_shapes(part) for part in TABLES}
+    return _write(folder, shapes, TINY, {"t3": "BF16", "s3gen": "F16"}, _tiny_values)
+
+
+def write_full(folder: Path, layers: int | None = None) -> Path:
+    """A model of the release's sizes in float32; `layers` limits the decoder's."""
+    listed = json.loads(_LIST.read_text("utf-8"))
+    shapes = {part: _shapes(listed[FILES["release"][part]], layers) for part in TABLES}
+    config = ModelConfig()
+    if layers is not None:
+        config = dataclasses.replace(config, t3=dataclasses.replace(config.t3, layers=layers))
+    return _write(folder, shapes, config if layers is not None else None, {}, tensor)
+
+
+def _shapes(listed: Mapping[str, list[int]], layers: int | None) -> Shapes:
+    def beyond(name: str) -> bool:
+        path = name.split(".")
+        return layers is not None and path[:2] == ["tfmr", "layers"] and int(path[2]) >= layers
+
+    return {name: tuple(shape) for name, shape in listed.items() if not beyond(name)}
+
+
+def _tiny_shapes(part: str) -> Shapes:
+    """The tensors that the tables would make of a tiny model's parameters: read backwards."""
+    shapes: Shapes = {}
+    for path, parameter in tree_flatten(Chatterbox(TINY).parameters()):
+        if path.split(".")[0] not in MODULES[part]:
+            continue
+        names, transform = sources_of(TABLES[part], path)
+        given = source_shapes(transform, parameter.shape, "mlx")
+        shapes.update(zip(names, given, strict=True))
+    return shapes | _dropped(part, shapes)
+
+
+def _dropped(part: str, shapes: Shapes) -> Shapes:
+    """The tensors of a release that nothing is made of."""
+    if part == "t3":
+        width = TINY.t3.width
+        return {"text_head.weight": (704, width), "tfmr.embed_tokens.weight": (8, width)}
+    if part == "ve":
+        return {"similarity_weight": (1,), "similarity_bias": (1,)}
+    end = ".running_mean"
+    counts = {
+        name.removesuffix(end) + ".num_batches_tracked": ()
+        for name in shapes
+        if name.endswith(end)
+    }
+    return {"tokenizer._mel_filters": (128, 201), "tokenizer.window": (400,), **counts}
+
+
+def _tiny_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    values = tensor(name, shape)
+    if name == "speech_head.weight":
+        rng = np.random.default_rng(0)
+        values[TINY.t3.stop_speech] = fan_in(STOP_GAIN)(rng, (1, shape[1]))[0]
+    return values
+
+
+def _write(
+    folder: Path,
+    shapes: Mapping[str, Shapes],
+    config: ModelConfig | None,
+    dtypes: Mapping[str, str],
+    values: Values,
+) -> Path:
+    """config: written where it is not the release's; dtypes: of parts that are not float32."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, tensors in shapes.items():
+        dtype = dtypes.get(part, "F32")
+        specs = [
+            TensorSpec(name, "I64" if name.endswith("num_batches_tracked") else dtype, shape)
+            for name, shape in tensors.items()
+        ]
+        write_tensors(folder / FILES["release"][part], specs, _arrays(specs, values))
+    write_tokenizer(folder / FILES["release"]["tokenizer"])
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps({"sizes": config.to_dict()}, indent=1))
+    return folder
+
+
+def _arrays(specs: list[TensorSpec], values: Values) -> Iterator[Array]:
+    for number, spec in enumerate(specs, 1):
+        array = values(spec.name, spec.shape)
+        yield to_bfloat16(array) if spec.dtype == "BF16" else array.astype(DTYPES[spec.dtype])
+        if sys.stderr.isatty():
+            print(f"\r{number}/{len(specs)} tensors", end="", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make a model folder from seeds.")
+    parser.add_argument("size", choices=("tiny", "full"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--layers", type=int, help="decoder layers of a full model (30)")
+    options = parser.parse_args()
+    if options.size == "full":
+        write_full(options.folder, options.layers)
+    else:
+        write_tiny(options.folder)
+    size = sum(path.stat().st_size for path in options.folder.iterdir())
+    print(f"{options.folder}: {size / 1e6:,.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
