@@ -55,7 +55,7 @@ IDENTITY_TENSORS = (
     "flow.spk_embed_affine_layer.bias",
 )
 
-_DOWNLOAD = "Download it with: cbflash model download"
+_DOWNLOAD = "Download it with: cbflash models download"
 _CONVERT = "Convert it again with: cbflash-convert"
 
 
@@ -150,7 +150,7 @@ def find_model(name_or_folder: str | None = None) -> Path:
     if incoming_folder(named).is_dir():
         raise ModelError(
             f"The download of {name_or_folder} was not finished.",
-            "Go on with: cbflash model download",
+            "Go on with: cbflash models download",
         )
     raise ModelError(
         f"There is no model {name_or_folder!r} in {models}, and no folder of that name.", _DOWNLOAD
@@ -221,7 +221,7 @@ def _only_model() -> Path:
         raise ModelError(f"There are several models: {names}.", "Say which with --model.")
     if incoming_folder(default).is_dir():
         raise ModelError(
-            "The download of the model was not finished.", "Go on with: cbflash model download"
+            "The download of the model was not finished.", "Go on with: cbflash models download"
         )
     raise ModelError(f"There is no model in {models_folder()}.", _DOWNLOAD)
 
@@ -239,7 +239,7 @@ def _check_folder(folder: Path) -> None:
     if parts or folder.suffix == INCOMING:
         raise ModelError(
             f"{folder} is half downloaded" + (f" ({', '.join(parts)})." if parts else "."),
-            "Go on with: cbflash model download",
+            "Go on with: cbflash models download",
         )
 
 

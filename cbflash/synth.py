@@ -32,7 +32,7 @@ from cbflash.engine import (
     StepResult,
 )
 from cbflash.errors import UsageError
-from cbflash.hub import Progress, download_model
+from cbflash.hub import Progress, download_model, downloaded_model
 from cbflash.settings import Sampling
 from cbflash.text import is_speakable, normalise, split
 from cbflash.tokenizer import TextTokenizer
@@ -149,7 +149,9 @@ class ChatterboxFlash:
         Raises DownloadError besides what `load` raises.
         """
         chosen = choose_backend(backend)  # before gigabytes are fetched for nothing
-        folder = download_model(repo, revision=revision, progress=progress)
+        folder = downloaded_model(repo, revision) or download_model(
+            repo, revision=revision, progress=progress
+        )
         return cls.load(folder, backend=chosen.name, dtype=dtype, bits=bits)
 
     def encode_voice(self, clip: Clip | str | os.PathLike[str], name: str | None = None) -> Voice:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,15 @@ class TensorFile(Mapping[str, TensorInfo]):
         array = np.frombuffer(self._map, DTYPES[info.dtype], count, info.offset)
         # The format does not align tensors; most are aligned, and stay views.
         return np.require(array, requirements="A").reshape(info.shape)
+
+    def release(self) -> None:
+        """Give pages that were read back to the system; arrays made of them stay valid.
+
+        Whoever reads a file once from end to end does not want all of it to count as memory
+        in use.
+        """
+        if sys.platform != "win32":
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def read(self, name: str) -> Array:
         """Like `raw`, but bfloat16 comes widened to float32."""

@@ -144,12 +144,12 @@ class Transfer:
         Raises DownloadError, CancelledError; what arrived is kept unless it was wrong.
         """
         part = target.with_name(target.name + PART)
-        if target.exists():
-            target.replace(part)  # from an earlier time: it is checked like a new one
-        elif not part.exists():
-            part.touch()
-        self.watch.skip_to(remote.name, part.stat().st_size)
         with _disk_words(part):
+            if target.exists():
+                target.replace(part)  # from an earlier time: it is checked like a new one
+            elif not part.exists():
+                part.touch()
+            self.watch.skip_to(remote.name, min(part.stat().st_size, remote.size))
             retry(lambda: self._receive(remote, part), self.watch, lambda: part.stat().st_size)
             record = self._check(remote, part)
             part.replace(target)

@@ -15,6 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from cbflash.config import FlowConfig
+from mlx_port.gelu import gelu
 from mlx_port.layers import MLP, Conv1d, causal, mish
 
 
@@ -120,7 +121,7 @@ class TransformerBlock(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         x = x + self.attention(self.attention_norm(x))
-        hidden = nn.gelu(self.mlp.up_proj(self.mlp_norm(x)))
+        hidden = gelu(self.mlp.up_proj(self.mlp_norm(x)))
         return x + self.mlp.down_proj(hidden)
 
 

@@ -78,7 +78,7 @@ class Flow(nn.Module):
         noise: mx.array,
         steps: int,
     ) -> mx.array:
-        """Euler steps from noise to mel, [1, f, m], for mu and conditions [1, f, m], speaker [1, m].
+        """Euler steps from noise [1, f, m] to mel; mu, conditions [1, f, m], speaker [1, m].
 
         A mean flow asks the estimator once a step. An ordinary one asks with and without
         what is known, and goes further in the direction of the difference (guidance).

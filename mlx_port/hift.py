@@ -135,7 +135,7 @@ class HiFT(nn.Module):
             x = x + self.source_blocks[stage](self.source_convs[stage](spectrum))
             x = self._fuse(stage, x)
         bins = self.output(nn.leaky_relu(x, 0.01))
-        return mx.clip(self._stft.inverse(_polar(bins)), -self._limit, self._limit)
+        return mx.clip(self._stft.inverse(to_rectangular(bins)), -self._limit, self._limit)
 
     def _fuse(self, stage: int, x: mx.array) -> mx.array:
         """The mean of the residual blocks of a stage, which differ in their kernels."""
@@ -150,7 +150,7 @@ def _source_conv(inputs: int, outputs: int, rate: int) -> Conv1d:
     return Conv1d(inputs, outputs, 2 * rate, stride=rate, padding=(rate // 2, rate // 2))
 
 
-def _polar(bins: mx.array) -> mx.array:
+def to_rectangular(bins: mx.array) -> mx.array:
     """Log magnitudes and raw phases [1, q, n + 2] -> real and imaginary parts.
 
     The phase goes through a sine before it is used as an angle, as the model was trained.

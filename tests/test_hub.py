@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import socket
 import subprocess
@@ -137,6 +138,12 @@ def test_a_cut_connection_is_resumed_where_it_broke(hub: HubServer, release: Pat
     etag = hashlib.sha256((release / T3).read_bytes()).hexdigest()
     assert [r.if_range for r in hub.requests(T3)][1:] == [f'"{etag}"'] * 2
     assert clock.now > 0  # it waited before it tried again
+
+
+def test_a_line_that_breaks_often_gets_there(hub: HubServer, release: Path) -> None:
+    hub.faults[T3].cut = [100_000] * 12
+    assert same_files(download(hub), release)
+    assert len(hub.requests(T3)) == 13
 
 
 def test_a_server_that_brings_nothing_is_given_up(hub: HubServer) -> None:
@@ -382,11 +389,9 @@ def test_the_token_goes_to_the_hub_only(hub: HubServer, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("address", ["http://example.com", "ftp://127.0.0.1", "file:///etc"])
-def test_redirects_lead_to_https_only(
-    hub: HubServer, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_redirects_lead_to_https_only(hub: HubServer, address: str) -> None:
     hub.redirect_to = address
-    with pytest.raises(DownloadError):
+    with pytest.raises(DownloadError, match=r"is not an https address|answered 302"):
         download(hub)
     assert hub.requests(T3) == []
     with pytest.raises(DownloadError, match="is not an https address"):
@@ -429,6 +434,22 @@ def test_a_full_disk_is_found_out_first(hub: HubServer) -> None:
     assert "only 50 MB are free" in str(caught.value)
     assert hub.requests(T3) == []
     download(hub, surroundings=Clock(free=100_000_000).surroundings())
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, DownloadError), (errno.EPIPE, BrokenPipeError)]
+)
+def test_a_disk_that_fills_up_meanwhile(
+    hub: HubServer, release: Path, number: int, error: type[Exception]
+) -> None:
+    def progress(report: Progress) -> None:
+        if report.done > 1_000_000:
+            raise OSError(number, "no more")
+
+    with pytest.raises(error, match=r"disk is full|no more"):
+        download(hub, progress=progress, surroundings=Ticking().surroundings())
+    assert same_files(download(hub), release)
+    assert hub.requests(T3)[-1].range is not None
 
 
 def test_two_downloads_at_once(hub: HubServer, home: Path) -> None:

@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 from cbflash.config import FlowConfig
 from cbflash.weights.flow import RULES
 from cbflash.weights.table import match, source_shapes
-from mlx_port.conformer import by_pair
+from mlx_port.conformer import EncoderLayer, by_pair
 from mlx_port.flow import Flow
 from mlx_port.layers import mish
 from tests.golden.vocoder_cases import ESTIMATED, GUIDED_STEPS, MEANFLOW_STEPS, flow_case
@@ -112,6 +112,14 @@ def test_tiny_sizes(meanflow: bool) -> None:
     )
     assert mel.shape == (1, 6, 10)
     assert np.isfinite(np.array(mel)).all()
+
+
+def test_norms_inside_a_layer_leave_small_values_alone() -> None:
+    """Their epsilon is the released 1e-12, not the usual 1e-5."""
+    layer = EncoderLayer(TINY)
+    x = mx.random.normal((1, 3, TINY.width), key=mx.random.key(1))
+    for norm in (layer.attention_norm, layer.mlp_norm):
+        assert np.allclose(np.array(norm(1e-4 * x)), np.array(norm(x)), atol=1e-3)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])

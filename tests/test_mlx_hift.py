@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 from cbflash.config import HiFTConfig
 from cbflash.weights.hift import RULES
 from cbflash.weights.table import match, source_shapes
-from mlx_port.hift import HiFT
+from mlx_port.hift import HiFT, to_rectangular
 from mlx_port.layers import Conv1d, ConvTranspose1d, conv1d_by_taps, overlap_add
 from mlx_port.stft import STFT
 from tests.golden.vocoder_cases import hift_case
@@ -61,9 +61,12 @@ def test_f0(hift: HiFT) -> None:
 
 
 def test_source(hift: HiFT) -> None:
-    """As close as the released phase is exact: it adds up float32 fractions of a turn."""
-    source, _ = hift.source(mx.array(GOLDEN["f0"]), PHASE, NOISE)
+    """As close as the released phase is exact; and closer to what both should be."""
+    f0 = GOLDEN["f0"]
+    source, _ = hift.source(mx.array(f0), PHASE, NOISE)
     assert_close(source, "source", 5e-5)
+    exact = exact_source(hift, f0, CASE.noise)
+    assert np.abs(np.array(source)[0, :, 0] - exact).max() < 1.5e-5 * np.abs(exact).max()
 
 
 def test_decode(hift: HiFT) -> None:
@@ -111,6 +114,15 @@ def test_source_goes_on_where_it_stopped(hift: HiFT) -> None:
     assert last.item() == end.item() != middle.item()
 
 
+def test_a_pitch_at_the_threshold_is_no_voice(hift: HiFT) -> None:
+    silence = mx.zeros((1, FRAME, 9))
+    at, above = (
+        np.array(hift.source(mx.array([[pitch]]), PHASE, silence)[0]) for pitch in (10.0, 10.001)
+    )
+    assert np.ptp(at) == 0
+    assert np.ptp(above) > 0.01
+
+
 def test_pitch_above_the_sample_rate_is_its_alias(hift: HiFT) -> None:
     high, low = (
         hift.source(mx.full((1, 2), pitch), PHASE, NOISE[:, : 2 * FRAME])[1].item()
@@ -122,6 +134,12 @@ def test_pitch_above_the_sample_rate_is_its_alias(hift: HiFT) -> None:
 def test_samples_stay_within_the_limit(hift: HiFT) -> None:
     loud = hift.decode(3 * MEL, mx.array(GOLDEN["source"]))
     assert mx.abs(loud).max().item() == pytest.approx(0.99)
+
+
+def test_bins_stop_at_the_loudest() -> None:
+    bins = mx.array([[[2.0, 9.0, 0.0, 0.5]]])  # log magnitudes, phases
+    real, imaginary = np.array(to_rectangular(bins))[0, 0].reshape(2, 2)
+    assert np.allclose(real + 1j * imaginary, [np.exp(2.0), 100 * np.exp(1j * np.sin(0.5))])
 
 
 def test_tiny_sizes() -> None:

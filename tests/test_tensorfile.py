@@ -270,6 +270,14 @@ def test_failed_writing_keeps_the_old_file(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
+def test_a_new_file_leaves_readers_of_the_old_one_alone(file: Path) -> None:
+    view = TensorFile.open(file).read("weight")
+    zeros = {name: np.zeros_like(array) for name, array in ARRAYS.items()}
+    write_tensors(file, specs(zeros), zeros.values())
+    np.testing.assert_array_equal(view, ARRAYS["weight"])
+    assert not TensorFile.open(file).read("weight").any()
+
+
 def test_writing_where_it_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="it is a folder"):

@@ -1,12 +1,17 @@
-"""Written English to speakable English."""
+"""Written English to speakable English, in stages.
+
+`released=True` is the release's `en_us_cleaner`, byte for byte. The default form is the same
+stages with a fix (cbflash/text/fixes) in front of each stage that would go wrong.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from cbflash.text.abbreviations import expand_abbreviations
+from cbflash.text.fixes import FIXES, Fix
 from cbflash.text.phones import say_phones
 from cbflash.text.quantities import say_quantities
 from cbflash.text.times import say_times
@@ -18,7 +23,7 @@ def unify_characters(text: str) -> str:
     return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text))
 
 
-STAGES = {
+STAGES: dict[str, Callable[[str], str]] = {
     "characters": unify_characters,
     "abbreviations": expand_abbreviations,
     "times": say_times,
@@ -28,7 +33,31 @@ STAGES = {
     "quantities": say_quantities,
 }
 
+
 def normalise(text: str, *, released: bool = False) -> str:
-    for stage in STAGES.values():
-        text = stage(text)
+    """A text with its numbers, units, times and abbreviations in words. Never raises.
+
+    Case and punctuation stay. In the default form no decimal digit is left. Emoji and other
+    characters that cannot be said stay too: the tokenizer reports them.
+
+    released: the released package's output, mistakes included. Where that package raises
+        ("£.5", "is -123456") this does not.
+    """
+    return run_stages(text, () if released else FIXES)
+
+
+def run_stages(text: str, fixes: Iterable[Fix]) -> str:
+    """The released stages, each behind its share of `fixes`."""
+    fixes = tuple(fixes)
+    for name, stage in STAGES.items():
+        ahead = [fix for fix in fixes if fix.stage == name]
+        for fix in ahead:
+            text = fix.apply(text)
+        if not any(fix.instead for fix in ahead):
+            text = stage(text)
     return text
+
+
+def is_speakable(text: str) -> bool:
+    """Whether a text has anything to say: a letter or a digit. Emoji and marks are not."""
+    return any(map(str.isalnum, text))

@@ -1,0 +1,224 @@
+"""A stand-in engine: instant, deterministic, without weights. For tests and for trying a
+program that speaks, as `httpx.MockTransport` is for one that fetches.
+
+    tts = ChatterboxFlash(FakeEngine(), tokenizer)
+
+Only the networks are false. Schedules, budgets, end tokens, batches and cancelling are
+`cbflash.decoding`'s own, and clips are judged as always.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cbflash.audio import Clip
+from cbflash.checkpoint import Checkpoint
+from cbflash.clip_check import require_usable
+from cbflash.config import ModelConfig, T3Config
+from cbflash.decoding import BlockLoop, BlockPlan
+from cbflash.engine import (
+    BlockResult,
+    EngineInfo,
+    EngineOptions,
+    EngineStatus,
+    FloatArray,
+    Prompt,
+    StepResult,
+)
+from cbflash.errors import EngineError
+from cbflash.settings import Sampling
+from cbflash.tokens import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_RATE
+from cbflash.voice import Voice
+
+Moment = Literal["load", "voice", "prefill", "step", "sound"]
+Watch = Callable[[Moment], None]
+
+MODEL_ID = "sha256:fake"
+SPEECH_PER_TEXT = 3  # speech tokens for each text token: half of what the budget allows
+HEARD_SECONDS = 10  # of a clip, as with the real encoders
+LOUDNESS = 0.05  # peak of the sine that the vocoder gives
+
+
+def look_away(moment: Moment) -> None:
+    """What watches a fake engine by default: nobody."""
+
+
+@dataclass
+class FakeBatch:
+    """The "cache" of some prompts: who they are, and their present block."""
+
+    prompts: list[Prompt]
+    sampling: Sampling
+    blocks: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FakeDecoder:
+    """`cbflash.decoding.BlockModel` on lists: ids are hashes of text, voice, seed and place."""
+
+    config: T3Config
+    ends: bool
+    watch: Watch
+
+    def prefill(self, prompts: Sequence[Prompt], sampling: Sampling) -> FakeBatch:
+        self.watch("prefill")
+        return FakeBatch(list(prompts), sampling)
+
+    def keep(self, state: FakeBatch, rows: Sequence[int]) -> FakeBatch:
+        return FakeBatch([state.prompts[row] for row in rows], state.sampling)
+
+    def denoise(self, state: FakeBatch, plan: BlockPlan) -> Iterator[int]:
+        state.blocks = [[self.config.mask] * plan.length for _ in state.prompts]
+        filled = 0
+        for step, count in enumerate(plan.counts):
+            if not count:
+                continue
+            self.watch("step")
+            for prompt, block in zip(state.prompts, state.blocks, strict=True):
+                seed = prompt.seed if state.sampling.temperature > 0 else 0
+                for place in _order(seed, plan)[filled : filled + count]:
+                    position = plan.index * self.config.block_size + place
+                    block[place] = self._token(prompt, seed, position)
+            filled += count
+            yield step
+
+    def tokens(self, state: FakeBatch) -> list[list[int]]:
+        return [list(block) for block in state.blocks]
+
+    def _token(self, prompt: Prompt, seed: int, position: int) -> int:
+        if self.ends and position >= SPEECH_PER_TEXT * len(prompt.text_tokens):
+            return self.config.stop_speech
+        key = (seed, position, prompt.text_tokens, prompt.voice.source_hash)
+        return _hash(key) % self.config.start_speech
+
+
+@dataclass
+class FakeVocoder:
+    """A quiet sine at the voice's pitch, `SAMPLES_PER_TOKEN` samples for each token."""
+
+    pitch: float  # Hz
+    watch: Watch
+    given: int = 0  # samples so far
+
+    def push(self, tokens: Sequence[int], last: bool) -> FloatArray:
+        self.watch("sound")
+        stop = self.given + SAMPLES_PER_TOKEN * len(tokens)
+        time = np.arange(self.given, stop) / SAMPLE_RATE
+        self.given = stop
+        return (LOUDNESS * np.sin(2 * math.pi * self.pitch * time)).astype(np.float32)
+
+
+class FakeEngine:
+    """`cbflash.engine.Engine` without a network.
+
+    ends: False lets no text end before its budget is used up.
+    watch: called at every `Moment`, before the work: it may raise, to see the work fail,
+        sleep, to see it last, or count.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig | None = None,
+        *,
+        model_id: str = MODEL_ID,
+        options: EngineOptions | None = None,
+        ends: bool = True,
+        watch: Watch = look_away,
+    ) -> None:
+        options = EngineOptions() if options is None else options
+        self.config = ModelConfig() if config is None else config
+        self.info = EngineInfo(
+            backend="fake",
+            device="imagination",
+            dtype=options.dtype or "float32",
+            bits=options.bits,
+            model=self.config.name,
+            model_id=model_id,
+            memory=1,
+        )
+        self._decoder = FakeDecoder(self.config.t3, ends, watch)
+        self._watch = watch
+
+    def encode_voice(self, clip: Clip) -> Voice:
+        """A voice of the right shapes, drawn from the clip's digest. Raises AudioError."""
+        require_usable(clip)
+        self._watch("voice")
+        rng = np.random.default_rng(_hash(clip.digest))
+        sizes, heard = self.config, min(clip.seconds, HEARD_SECONDS)
+        tokens = rng.integers(0, sizes.t3.start_speech, int(heard * TOKEN_RATE), np.int32)
+
+        def draw(*shape: int) -> FloatArray:
+            return rng.standard_normal(shape, np.float32)
+
+        return Voice(
+            name=clip.name,
+            created="2000-01-01T00:00:00+00:00",
+            model_id=self.info.model_id,
+            source_hash=clip.digest,
+            engine=self.info.backend,
+            seconds=clip.seconds,
+            speaker_embedding=draw(sizes.t3.speaker_dim),
+            prompt_tokens=tokens[: sizes.t3.prompt_tokens],
+            s3_tokens=tokens,
+            s3_mel=draw(FRAMES_PER_TOKEN * len(tokens), sizes.flow.mels),
+            x_vector=draw(sizes.xvector.embedding),
+        )
+
+    def decode(
+        self, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Generator[StepResult | BlockResult, None, None]:
+        return BlockLoop(self._decoder, self.config.t3, sampling).run(prompts)
+
+    def vocoder(self, voice: Voice, sampling: Sampling, seed: int) -> FakeVocoder:
+        return FakeVocoder(pitch=100.0 + _hash(voice.source_hash) % 100, watch=self._watch)
+
+
+@dataclass(frozen=True)
+class FakeBackend:
+    """`cbflash.engine.Backend` for `FakeEngine`.
+
+    reason: why it cannot run on this machine; empty where it can.
+    ends, watch: of the engines it loads.
+    """
+
+    name: str = "fake"
+    aliases: tuple[str, ...] = ()
+    reason: str = ""
+    ends: bool = True
+    watch: Watch = look_away
+
+    def probe(self) -> EngineStatus:
+        if self.reason:
+            return EngineStatus(self.name, False, "", "", self.reason)
+        return EngineStatus(self.name, True, "imagination", "1.0", "")
+
+    def load(self, folder: str, options: EngineOptions) -> FakeEngine:
+        """Any complete model folder will do; its tensors are not read. Raises ModelError."""
+        if self.reason:
+            raise EngineError(f"The engine {self.name!r} cannot run here: {self.reason}")
+        checkpoint = Checkpoint.open(Path(folder))
+        self.watch("load")
+        return FakeEngine(
+            checkpoint.config,
+            model_id=checkpoint.model_id,
+            options=options,
+            ends=self.ends,
+            watch=self.watch,
+        )
+
+
+def _order(seed: int, plan: BlockPlan) -> list[int]:
+    """The order in which the places of a block are filled."""
+    return sorted(range(plan.length), key=lambda place: _hash((seed, plan.index, place)))
+
+
+def _hash(key: object) -> int:
+    digest = hashlib.blake2s(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
