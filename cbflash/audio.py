@@ -161,6 +161,11 @@ def write_audio(
         _write_stream(target, _encode(samples, sample_rate, encoding or "wav"))
 
 
+def require_audio_name(path: Path) -> None:
+    """Raises OutputError for a file name that `write_audio` would refuse."""
+    _encoding_of(path, None)
+
+
 def _encoding_of(path: Path, encoding: Encoding | None) -> Encoding:
     if "\0" in str(path):
         raise OutputError(f"{str(path)!r} is not a file name.", "Choose another name.")

@@ -28,7 +28,6 @@ from convert.recipe import (
     FLOW_ESTIMATOR,
     S3TOKENIZER_LINEARS,
     S3TOKENIZER_QUANTISER,
-    XVECTOR_LINEARS,
 )
 from mlx_port.model import Chatterbox
 from mlx_port.quantise import dequantise, quantise
@@ -52,7 +51,7 @@ CANDIDATES: dict[str, dict[str, PartStorage]] = {
         "fp16, FSQ projection fp32": PartStorage("fp16", exact=S3TOKENIZER_QUANTISER),
         **_quantised("linears", S3TOKENIZER_LINEARS),
     },
-    "xvector": {**_HALVES, **_quantised("linears", XVECTOR_LINEARS)},
+    "xvector": dict(_HALVES),
     "voice_encoder": dict(_HALVES),
     "flow": {
         **_HALVES,

@@ -17,11 +17,6 @@ S3TOKENIZER_LINEARS = (
     *(f"s3tokenizer.blocks.{{i}}.mlp.{name}" for name in ("up", "down")),
 )
 S3TOKENIZER_QUANTISER = ("s3tokenizer.project_down",)
-XVECTOR_LINEARS = (
-    "xvector.blocks.{i}.{j}.bottleneck",
-    "xvector.transits.{i}.linear",
-    "xvector.embedding",
-)
 _FLOW_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _FLOW_MLP = ("up_proj", "down_proj")
 FLOW_ENCODER = tuple(

@@ -92,4 +92,4 @@ class MLXEngine:
         return BlockLoop(self._decoder, self.config.t3, sampling).run(prompts)
 
     def vocoder(self, voice: Voice, sampling: Sampling, seed: int) -> MLXVocoder:
-        return MLXVocoder(self._model.flow, self._model.hift, voice, sampling, seed)
+        return MLXVocoder(self._model, voice, sampling, seed)

@@ -12,16 +12,16 @@ from cbflash.settings import Sampling
 from cbflash.tokens import FRAMES_PER_TOKEN, SAMPLES_PER_TOKEN
 from cbflash.vocoding import mel_noise, prompt_noise, source_noise, source_phase, trim_fade
 from cbflash.voice import Voice
-from mlx_port.flow import Flow
-from mlx_port.hift import HiFT
+from mlx_port.model import Chatterbox
 
 
 class MLXVocoder:
     """`cbflash.engine.Vocoder`: collects the tokens and renders them with the last push."""
 
-    def __init__(self, flow: Flow, hift: HiFT, voice: Voice, sampling: Sampling, seed: int) -> None:
-        self._flow = flow
-        self._hift = hift
+    def __init__(self, model: Chatterbox, voice: Voice, sampling: Sampling, seed: int) -> None:
+        self._flow = model.flow
+        self._hift = model.hift
+        self._harmonics = model.config.hift.harmonics
         self._voice = voice
         self._steps = sampling.n_cfm_timesteps
         self._seed = seed
@@ -54,7 +54,7 @@ class MLXVocoder:
         )
 
     def _samples(self, mel: mx.array) -> mx.array:
-        harmonics = self._hift.harmonics
+        harmonics = self._harmonics
         count = mel.shape[1] * SAMPLES_PER_TOKEN // FRAMES_PER_TOKEN
         return self._hift(
             mel,

@@ -69,7 +69,7 @@ CHARACTER_FIXES = (
     Fix(
         "vulgar_fractions",
         "characters",
-        rewrite(rf"(?:([0-9]+)\s?)?([{''.join(VULGAR_FRACTIONS)}])", _say_fraction),
+        rewrite(rf"(?:(?<![0-9])([0-9]+)\s?)?([{''.join(VULGAR_FRACTIONS)}])", _say_fraction),
         written="Add 2½ cups.",
         released="Add twenty one⁄two cups.",
         spoken="Add two and one half cups.",

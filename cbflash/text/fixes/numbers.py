@@ -15,10 +15,11 @@ from cbflash.text.numbers import TENS, cardinal, ordinal
 from cbflash.text.quantities import SECONDS, UNITS
 from cbflash.text.years import YEAR_WORDS
 
-_NUMBER = r"(\d+(?:\.\d+)*|(?<![\w.])\.\d+)"
+_START = r"(?<!\d)(?<!\d\.)"
+_NUMBER = rf"{_START}(\d+(?:\.\d+)*|(?<![\w.])\.\d+)"
 _SECONDS = dict.fromkeys(("s", "sec", "secs"), SECONDS)
 _MEASURES = UNITS | _SECONDS
-_MEASURE = rf"(?<![\d.]){_NUMBER}({'|'.join(_MEASURES)})(?![A-Za-z\d])"
+_MEASURE = rf"(?<![A-Za-z]){_NUMBER}({'|'.join(_MEASURES)})(?![A-Za-z\d])"
 
 FRACTIONS = {
     "2": ("half", "halves"),
@@ -42,6 +43,14 @@ def _drop_grouping(match: re.Match[str]) -> str:
 def _say_century(match: re.Match[str]) -> str:
     before, century, dash = match.groups("")
     return apart(match, f"{before}{cardinal(century)} hundred{' to' if dash else ''}")
+
+
+# Two rounds: the second year of a range is found behind the first.
+_say_centuries = rewrite(
+    rf"((?:{YEAR_WORDS})\s?(?:[12]\d{{3}}\s?-\s?)?)(1[1-9])00(?![\d%]|\.\d)(\s?-)?",
+    _say_century,
+    ignore_case=True,
+)
 
 
 def _say_decade(match: re.Match[str]) -> str:
@@ -147,11 +156,7 @@ YEAR_FIXES = (
     Fix(
         "century_years",
         "years",
-        rewrite(
-            rf"((?:{YEAR_WORDS})\s?(?:[12]\d{{3}}\s?-\s?)?)(1[1-9])00(?![\d%]|\.\d)(\s?-)?",
-            _say_century,
-            ignore_case=True,
-        ),
+        lambda text: _say_centuries(_say_centuries(text)),
         written="It was built in 1900.",
         released="It was built in nineteen oh zero.",
         spoken="It was built in nineteen hundred.",
@@ -187,7 +192,7 @@ QUANTITY_FIXES = (
         "ordinals",
         "quantities",
         rewrite(
-            r"(\d+)(?:st|nd|rd|th)(?![A-Za-z])",
+            r"(?<!\d)(\d+)(?:st|nd|rd|th)(?![A-Za-z])",
             lambda match: apart(match, ordinal(match[1])),
             ignore_case=True,
         ),
@@ -218,7 +223,7 @@ QUANTITY_FIXES = (
         "decimals",
         "quantities",
         rewrite(
-            r"\d+(?:\.\d+)+|(?<![\w.])\.\d+", lambda match: apart(match, say_number(match[0]))
+            rf"{_START}\d+(?:\.\d+)+|(?<![\w.])\.\d+", lambda match: apart(match, say_number(match[0]))
         ),
         written="Pi (3.14), version 1.2.3.",
         released="Pi (three.fourteen), version one.two.three.",

@@ -39,7 +39,7 @@ _CLOSING = "|".join(["jr", "ltd", "esq", "etc"])
 _STOPS = (
     rf"\b(?i:(?:{_ACRONYMS}))\.(?=[^\w.]|\Z)",
     rf"\b(?i:{_CLOSING})\.(?:{_END}|{_SENTENCE})",
-    rf"(?<=\d)\s?(?:{'|'.join(MEASURES)})\.{_SENTENCE}",
+    rf"(?<=\d)\s(?:{'|'.join(MEASURES)})\.{_SENTENCE}",
     rf"\b(?i:{'|'.join(SUFFIXES | DATES | MEASURES)})\.{_END}",
 )
 
@@ -57,8 +57,8 @@ WORD_FIXES = (
         "street",
         "abbreviations",
         rewrite(
-            r"(?<=[a-z]) St\b(\.(?=[,;:?!])|\.?(?=[,;:?!)]|\s*\Z))",
-            lambda match: " street" + ("." if match.end() == len(match.string.rstrip()) else ""),
+            r"(?<=[a-z]) St\b(?:\.?(?=[,;:?!)])|(\.?)(?=\s*\Z))",
+            lambda match: f" street{match[1] or ''}",
         ),
         written="It is on Main St., near the corner of Third St.",
         released="It is on Main saint, near the corner of Third saint",

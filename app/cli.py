@@ -1,0 +1,100 @@
+"""The program `cbflash`: one call for one command, and the one place where errors end.
+
+Nothing but the standard library is imported before `main` runs, so that Ctrl-C is answered
+from the first moment on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.context import Context
+
+STOPPED = 128  # plus the number of the signal, as shells have it
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: the same as Ctrl-C, but for the exit code."""
+
+
+def main(argv: Sequence[str] | None = None, context: Context | None = None) -> int:
+    """Run one command; give the exit code. `context` None: this machine as it is."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    _tolerate_any_character()
+    try:
+        with _terminated_like_interrupted():
+            from app.commands import run
+
+            run(arguments, context)
+            print(end="", flush=True)
+    except KeyboardInterrupt as stop:
+        _complain("Stopped.")
+        terminated = isinstance(stop, TerminatedError)
+        return STOPPED + (signal.SIGTERM if terminated else signal.SIGINT)
+    except SystemExit as end:  # argparse, after --help and --version
+        return int(end.code or 0)
+    except BrokenPipeError:
+        _drop_output()
+        return STOPPED + 13  # SIGPIPE, which not every system has
+    except Exception as error:
+        return _explain(error, verbose="--verbose" in arguments)
+    return 0
+
+
+def _explain(error: Exception, verbose: bool) -> int:
+    """Tell the user what went wrong; give the exit code."""
+    from cbflash.errors import CbflashError
+
+    if isinstance(error, CbflashError):
+        _complain("\n".join(part for part in (str(error.args[0]), error.hint) if part))
+        return error.exit_code
+    if verbose:
+        traceback.print_exception(error)
+    _complain(
+        f"cbflash met an error it did not expect: {type(error).__name__}: {error}, "
+        "please report it (run with --verbose for details)"
+    )
+    return UNEXPECTED
+
+
+def _complain(message: str) -> None:
+    try:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr)
+        print(message, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _drop_output() -> None:
+    """Nobody reads what is still in the buffer; Python would complain of it on leaving."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tolerate_any_character() -> None:
+    """Names and texts may hold what the terminal cannot show: write it as \\u.... then."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TerminatedError
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,82 @@
+"""What a command needs before it can speak: a voice, a model, an engine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from app.console import Console
+from app.context import Context
+from app.options import engine_options
+from cbflash.audio import Clip, read_clip
+from cbflash.backends import choose_backend
+from cbflash.checkpoint import Checkpoint, find_model
+from cbflash.clip_check import ClipReport, require_usable
+from cbflash.errors import VoiceError
+from cbflash.synth import ChatterboxFlash
+from cbflash.tokenizer import TextTokenizer
+from cbflash.voice import Voice, load_voice, require_model
+from cbflash.voice_library import SUFFIX, VoiceLibrary
+
+DEFAULT_VOICE = "default"
+_HOW = "Make one with: cbflash voice add NAME CLIP (or give a clip: --voice CLIP)"
+
+
+def find_voice(given: str | None, library: VoiceLibrary, console: Console) -> Voice | Clip:
+    """A voice by name, or what a path leads to: a voice's file or a clip.
+
+    Names have neither dots nor slashes, so the two cannot be taken for each other. None is
+    the only voice of the library, or the one called "default". Tells what is not good about a
+    clip. Raises VoiceError, AudioError.
+    """
+    if given is None:
+        return _default_voice(library)
+    if not any(letter in given for letter in "./\\"):
+        return library.get(given)
+    path = Path(given).expanduser()
+    if path.suffix == SUFFIX:
+        return load_voice(path)
+    clip = read_clip(path)
+    tell_warnings(console, clip, require_usable(clip))
+    return clip
+
+
+def tell_warnings(console: Console, clip: Clip, report: ClipReport) -> None:
+    """What is not good about a clip that can serve, and what to do."""
+    for found in report.warnings:
+        console.note(f"{clip.name}: {found.message} {found.remedy}")
+
+
+def open_speaker(
+    args: argparse.Namespace, context: Context, console: Console, voice: Voice | Clip
+) -> tuple[ChatterboxFlash, Voice]:
+    """Load the model that the options name, and make a voice of a clip.
+
+    Raises ModelError, EngineError, VoiceError for a voice of another model, AudioError.
+    """
+    backend = choose_backend(args.backend, context.backends)
+    checkpoint = Checkpoint.open(find_model(args.model))
+    if isinstance(voice, Voice):  # said before gigabytes are loaded
+        require_model(voice, checkpoint.model_id, checkpoint.name)
+    console.status(f"loading {checkpoint.folder.name} ...", now=True)
+    tokenizer = TextTokenizer.open(checkpoint.files["tokenizer"])
+    engine = backend.load(str(checkpoint.folder), engine_options(args))
+    speaker = ChatterboxFlash(engine, tokenizer)
+    if isinstance(voice, Clip):
+        console.status(f"listening to {voice.name} ...", now=True)
+        voice = speaker.encode_voice(voice)
+    return speaker, voice
+
+
+def _default_voice(library: VoiceLibrary) -> Voice:
+    voices = {voice.name: voice for voice in library.list().voices}
+    if not voices:
+        raise VoiceError("There is no voice yet.", _HOW)
+    if len(voices) == 1:
+        return next(iter(voices.values()))
+    if DEFAULT_VOICE in voices:
+        return voices[DEFAULT_VOICE]
+    raise VoiceError(
+        f"There are several voices: {', '.join(voices)}.",
+        f"Say which with --voice, or call one {DEFAULT_VOICE!r}: cbflash voice rename",
+    )
