@@ -245,7 +245,10 @@ def fish_script(tree: list[Place]) -> str:
 
 
 def _fish_value(value: Value | None) -> str:
-    return "" if value is None else f" -r{_fish_offer(value)}"
+    if value is None:
+        return ""
+    exclusive = "r" if value.kind == "files" else "x"  # x: a value, and no file
+    return f" -{exclusive}{_fish_offer(value)}"
 
 
 def _fish_offer(value: Value) -> str:

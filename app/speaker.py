@@ -59,7 +59,7 @@ def open_speaker(
     if isinstance(voice, Voice):  # said before gigabytes are loaded
         require_model(voice, checkpoint.model_id, checkpoint.name)
     console.status(f"loading {checkpoint.folder.name} ...", now=True)
-    tokenizer = TextTokenizer.open(checkpoint.files["tokenizer"])
+    tokenizer = TextTokenizer.open(checkpoint.files["tokenizer"], checkpoint.config.t3)
     engine = backend.load(str(checkpoint.folder), engine_options(args))
     speaker = ChatterboxFlash(engine, tokenizer)
     if isinstance(voice, Clip):

@@ -81,7 +81,9 @@ def block_time(chip: Chip, config: T3Config, sampling: Sampling, width: float) -
 def main() -> None:
     config = T3Config()
     print(f"Layer weights: {layer_weights(config) / 1e6:.1f} M; context {CONTEXT} slots.\n")
-    print("| chip | weights | preset | bound by | block, ms | seconds of work per second of sound |")
+    print(
+        "| chip | weights | preset | bound by | block, ms | seconds of work per second of sound |"
+    )
     print("|---|---|---|---|---:|---:|")
     for chip in CHIPS:
         for name, width in WEIGHTS.items():

@@ -132,10 +132,10 @@ def run_ours(folder: Path, blocks: int) -> tuple[list[int], list[float], float]:
 
 def decoder_of(path: Path, config):  # type: ignore[no-untyped-def]
     """The decoder alone, in float32: the released side loads no more either."""
-    import mlx_port  # noqa: F401  (a fast BLAS before MLX)
     import mlx.core as mx
     from mlx.utils import tree_flatten
 
+    import mlx_port  # noqa: F401  (a fast BLAS before MLX)
     from cbflash.tensorfile import TensorFile
     from cbflash.weights.release import assemble, assign
     from mlx_port.t3 import T3

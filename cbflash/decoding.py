@@ -79,9 +79,7 @@ class BlockLoop(Generic[State]):
         self._config = config
         self._sampling = sampling
 
-    def run(
-        self, prompts: Sequence[Prompt]
-    ) -> Generator[StepResult | BlockResult, None, None]:
+    def run(self, prompts: Sequence[Prompt]) -> Generator[StepResult | BlockResult, None, None]:
         """One result a step and one a finished block, for every prompt until all ended."""
         self._check(prompts)
         begun = time.perf_counter()
@@ -150,13 +148,10 @@ class BlockLoop(Generic[State]):
 
     def _steps(self, group: list[_Row], state: State, plan: BlockPlan) -> Iterator[StepResult]:
         """Denoise one block; the released end rule stops it the moment every row has ended."""
-        passes = 0
-        steps = self._model.denoise(state, plan)
-        for step in steps:
-            passes += 1
+        for taken, step in enumerate(self._model.denoise(state, plan), 1):
             masked = plan.length - sum(plan.counts[: step + 1])
             for row in group:
-                yield StepResult(row.index, plan.index, passes, plan.passes, masked, plan.length)
+                yield StepResult(row.index, plan.index, taken, plan.passes, masked, plan.length)
             if self._sampling.end_rule == "released" and self._all_ended(state):
                 break
 

@@ -76,27 +76,34 @@ class FakeDecoder:
 
     def denoise(self, state: FakeBatch, plan: BlockPlan) -> Iterator[int]:
         state.blocks = [[self.config.mask] * plan.length for _ in state.prompts]
+        fillings = [self._filling(prompt, state.sampling, plan) for prompt in state.prompts]
         filled = 0
         for step, count in enumerate(plan.counts):
             if not count:
                 continue
             self.watch("step")
-            for prompt, block in zip(state.prompts, state.blocks, strict=True):
-                seed = prompt.seed if state.sampling.temperature > 0 else 0
-                for place in _order(seed, plan)[filled : filled + count]:
-                    position = plan.index * self.config.block_size + place
-                    block[place] = self._token(prompt, seed, position)
+            for block, filling in zip(state.blocks, fillings, strict=True):
+                for place, token in filling[filled : filled + count]:
+                    block[place] = token
             filled += count
             yield step
 
     def tokens(self, state: FakeBatch) -> list[list[int]]:
         return [list(block) for block in state.blocks]
 
-    def _token(self, prompt: Prompt, seed: int, position: int) -> int:
-        if self.ends and position >= SPEECH_PER_TEXT * len(prompt.text_tokens):
-            return self.config.stop_speech
-        key = (seed, position, prompt.text_tokens, prompt.voice.source_hash)
-        return _hash(key) % self.config.start_speech
+    def _filling(
+        self, prompt: Prompt, sampling: Sampling, plan: BlockPlan
+    ) -> list[tuple[int, int]]:
+        """Each place of a block and its id, in the order in which they are filled."""
+        seed = prompt.seed if sampling.temperature > 0 else 0
+        speech = _hash((seed, prompt.text_tokens, prompt.voice.source_hash))
+        start = plan.index * self.config.block_size
+        length = SPEECH_PER_TEXT * len(prompt.text_tokens)
+        ids = [_hash((speech, start + i)) % self.config.start_speech for i in range(plan.length)]
+        if self.ends:
+            ids = [t if start + i < length else self.config.stop_speech for i, t in enumerate(ids)]
+        order = sorted(range(plan.length), key=lambda place: _hash((seed, plan.index, place)))
+        return [(place, ids[place]) for place in order]
 
 
 @dataclass
@@ -212,11 +219,6 @@ class FakeBackend:
             ends=self.ends,
             watch=self.watch,
         )
-
-
-def _order(seed: int, plan: BlockPlan) -> list[int]:
-    """The order in which the places of a block are filled."""
-    return sorted(range(plan.length), key=lambda place: _hash((seed, plan.index, place)))
 
 
 def _hash(key: object) -> int:

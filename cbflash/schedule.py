@@ -15,9 +15,7 @@ import numpy as np
 
 
 @lru_cache(maxsize=512)
-def unmask_schedule(
-    length: int, num_steps: int, t_shift: float, early: float
-) -> tuple[int, ...]:
+def unmask_schedule(length: int, num_steps: int, t_shift: float, early: float) -> tuple[int, ...]:
     """Positions filled at each step of a block of `length` masks; they sum to `length`.
 
     t_shift: time shift of the count curve, r(s) = t*s / (1 + (t-1)*s)  (OmniVoice, eq. 3).

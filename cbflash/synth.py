@@ -1,9 +1,9 @@
 """Text to speech, the whole way on one page: text, tokens, blocks, sound.
 
-    tts = ChatterboxFlash.load("models/chatterbox-flash")
-    voice = tts.encode_voice("me.wav")
-    speech = tts.generate("Good morning.", voice=voice)
-    speech.save("morning.wav")
+tts = ChatterboxFlash.load("models/chatterbox-flash")
+voice = tts.encode_voice("me.wav")
+speech = tts.generate("Good morning.", voice=voice)
+speech.save("morning.wav")
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cbflash.audio import Clip, read_clip, write_audio
+from cbflash.audio import Clip, read_clip
 from cbflash.backends import AUTO, choose_backend
 from cbflash.checkpoint import DEFAULT_REPO, Checkpoint, find_model
 from cbflash.engine import (
@@ -34,6 +34,7 @@ from cbflash.engine import (
 from cbflash.errors import UsageError
 from cbflash.hub import Progress, download_model, downloaded_model
 from cbflash.settings import Sampling
+from cbflash.speech import Speech
 from cbflash.text import is_speakable, normalise, split
 from cbflash.tokenizer import TextTokenizer
 from cbflash.tokens import SAMPLE_RATE, budget
@@ -43,44 +44,6 @@ OnResult = Callable[[StepResult | BlockResult], None]
 VoiceLike = Voice | Clip | str | os.PathLike[str]
 
 LONGEST_PIECE = 300  # characters; the model was trained on utterances of that order
-
-
-@dataclass(frozen=True, eq=False)
-class Speech:
-    """What was said, and what it took.
-
-    samples: float32 mono at `sample_rate`.
-    tokens: the speech tokens, 25 a second.
-    unknown: characters of the text that the model has no token for; they were left out.
-    seconds: wall time of all the work; first_block: until the first block was decoded.
-    ended: False when the budget ran out before the end token came.
-    """
-
-    samples: FloatArray
-    text: str
-    tokens: tuple[int, ...]
-    unknown: tuple[str, ...]
-    seed: int
-    seconds: float
-    first_block: float
-    blocks: int
-    steps: int
-    ended: bool
-    sample_rate: int = SAMPLE_RATE
-
-    @property
-    def duration(self) -> float:
-        """Seconds of sound."""
-        return len(self.samples) / self.sample_rate
-
-    @property
-    def real_time_factor(self) -> float:
-        """Seconds of work for a second of sound; infinite for no sound."""
-        return self.seconds / self.duration if self.duration else float("inf")
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a .wav or .flac file, whole or not at all. Raises OutputError."""
-        write_audio(path, self.samples, self.sample_rate)
 
 
 @dataclass

@@ -1,15 +1,16 @@
-"""Text tokens: a byte-pair encoding of letters with event tags such as [laughter].
-
-A character is case-sensitive and nothing is lower-cased: the released tokenizer has both
-cases. What it has no token for would become [UNK]; here it is left out and reported.
-"""
+"""Text to ids: the release's character-level BPE. The one file that uses `tokenizers`."""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import tokenizers
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Whitespace
 
 from cbflash.config import T3Config
 from cbflash.errors import ModelError
@@ -19,71 +20,128 @@ UNKNOWN = "[UNK]"
 START = "[START]"
 STOP = "[STOP]"
 
-_AGAIN = "Fetch the model again."
+_HINT = "Fetch the model again."
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """ids: with start and stop token. unknown: characters left out, each once, in order."""
+    """A text as the model reads it.
+
+    ids: start token, text, stop token.
+    unknown: what the model cannot say, each once, in the order it came.
+    """
 
     ids: tuple[int, ...]
-    unknown: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 class TextTokenizer:
-    """A tokenizer.json, opened and checked."""
+    """The English tokenizer of a model folder.
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+    As in the released tokenizer.py a space becomes the token "[SPACE]", other white space is
+    left out, and case is kept: capital letters have ids of their own, and the pairs that are
+    merged are of small letters. Event tags the model knows, "[laughter]", are one token each.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, config: T3Config) -> None:
         self._tokenizer = tokenizer
-        self._start = tokenizer.token_to_id(START)
-        self._stop = tokenizer.token_to_id(STOP)
-        self._unknown = tokenizer.token_to_id(UNKNOWN)
+        self._config = config
+        self._unspoken = {tokenizer.token_to_id(name) for name in (UNKNOWN, START, STOP)}
 
     @classmethod
     def open(cls, path: Path, config: T3Config | None = None) -> TextTokenizer:
-        """Read a tokenizer.json; `config` (by default the release's) says what it must hold.
+        """Read a tokenizer.json; `config` is the release's unless given.
 
-        Raises ModelError for a file that is missing or damaged, lacks a special token, gives
-        it another id than the model has, or has more entries than the model has rows.
+        Raises ModelError where it is missing, damaged, of another kind, or lacks the special
+        tokens that the model expects.
         """
-        sizes = config or T3Config()
-        try:
-            tokenizer = tokenizers.Tokenizer.from_str(path.read_text("utf-8"))
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read: {error.strerror}.", _AGAIN) from None
-        except Exception as error:  # the library raises nothing narrower
-            raise ModelError(f"{path} is not a tokenizer: {error}.", _AGAIN) from None
-        for token in (SPACE, UNKNOWN, START, STOP):
-            if tokenizer.token_to_id(token) is None:
-                raise ModelError(f"{path} lacks the token {token}.", _AGAIN)
-        expected = {START: sizes.start_text, STOP: sizes.stop_text}
-        for token, number in expected.items():
-            if tokenizer.token_to_id(token) != number:
+        config = config or T3Config()
+        data = _read(path)
+        vocab = data["model"]["vocab"]
+        expected = {START: config.start_text, STOP: config.stop_text}
+        for name in (START, STOP, UNKNOWN, SPACE):
+            if name not in vocab:
+                raise ModelError(f"{path} has no {name} token.", _HINT)
+            if vocab[name] != expected.get(name, vocab[name]):
                 raise ModelError(
-                    f"{path}: {token} is {tokenizer.token_to_id(token)}, and {number} in the model.",
-                    "Does the tokenizer belong to this model?",
+                    f"{path}: {name} is {vocab[name]}, the model expects {expected[name]}.",
+                    "Is it the tokenizer of another model? " + _HINT,
                 )
-        if max(tokenizer.get_vocab().values()) >= sizes.text_vocab:
-            raise ModelError(
-                f"{path} has ids up to {max(tokenizer.get_vocab().values())}, and the model"
-                f" {sizes.text_vocab} rows for them.",
-                "Does the tokenizer belong to this model?",
-            )
-        return cls(tokenizer)
+        if max(vocab.values()) >= config.text_vocab:
+            raise ModelError(f"{path} has more than the model's {config.text_vocab} ids.", _HINT)
+        return cls(_build(data), config)
 
     def encode(self, text: str, *, released: bool = False) -> Encoded:
-        """Ids of a normalised text. `released` keeps [UNK] where the released code has it."""
-        encoding = self._tokenizer.encode(text.replace(" ", SPACE))
-        unknown = self._unknown_characters(text.replace(" ", SPACE), encoding)
-        if unknown and not released:
-            spoken = text.translate(dict.fromkeys(map(ord, unknown)))
-            encoding = self._tokenizer.encode(" ".join(spoken.split()).replace(" ", SPACE))
-        return Encoded((self._start, *encoding.ids, self._stop), unknown)
+        """The ids of a cleaned text.
 
-    def _unknown_characters(self, source: str, encoding: tokenizers.Encoding) -> tuple[str, ...]:
-        spans = (
-            span
-            for span, token in zip(encoding.offsets, encoding.ids, strict=True)
-            if token == self._unknown
-        )
-        return tuple(dict.fromkeys("".join(source[start:stop] for start, stop in spans)))
+        What the vocabulary lacks, and start, stop and unknown tokens that are spelled out in
+        the text, are reported and left out. The released package turns the former into "[UNK]"
+        and lets the latter through; so does this with `released`, and still reports them.
+        """
+        text = _SURROGATE.sub("\ufffd", text).replace(" ", SPACE)
+        encoding = self._tokenizer.encode(text)
+        ids: list[int] = []
+        unknown: dict[str, None] = {}
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token in self._unspoken:
+                unknown[text[start:end]] = None
+            if released or token not in self._unspoken:
+                ids.append(token)
+        whole = (self._config.start_text, *ids, self._config.stop_text)
+        return Encoded(whole, tuple(unknown))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON of a tokenizer, its parts checked."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path} is missing.", _HINT) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not readable JSON: {error}.", _HINT) from None
+    if not _is_bpe(data):
+        raise ModelError(f"{path} is damaged, or is no tokenizer that cbflash can read.", _HINT)
+    checked: dict[str, Any] = data
+    return checked
+
+
+def _is_bpe(data: Any) -> bool:
+    """Whether `data` is a BPE on white space, with nothing in front of it or behind it."""
+    match data:
+        case {
+            "model": {"type": "BPE", "vocab": dict(vocab), "merges": list(merges)},
+            "added_tokens": list(added),
+            "pre_tokenizer": {"type": "Whitespace"},
+            "normalizer": None,
+            "post_processor": None,
+        }:
+            ids = list(vocab.values())
+            return (
+                all(type(token) is int and token >= 0 for token in ids)
+                and len(set(ids)) == len(ids) > 0
+                and all(_is_merge(merge, vocab) for merge in merges)
+                and all(isinstance(t, dict) and t.get("content") in vocab for t in added)
+            )
+    return False
+
+
+def _is_merge(merge: Any, vocab: dict[str, int]) -> bool:
+    pair = _pair(merge)
+    return len(pair) == 2 and all(part in vocab for part in (*pair, "".join(pair)))
+
+
+def _pair(merge: Any) -> tuple[str, ...]:
+    """A merge is written "t h" or ["t", "h"]."""
+    parts = merge.split(" ") if isinstance(merge, str) else merge
+    return tuple(map(str, parts)) if isinstance(parts, list) else ()
+
+
+def _build(data: dict[str, Any]) -> Tokenizer:
+    model = data["model"]
+    merges = [(first, second) for first, second in map(_pair, model["merges"])]
+    tokenizer = Tokenizer(BPE(vocab=model["vocab"], merges=merges, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = Whitespace()
+    added = [AddedToken(t["content"], special=True, normalized=False) for t in data["added_tokens"]]
+    tokenizer.add_special_tokens(added)
+    return tokenizer

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,15 @@ from convert.metrics import agreement, cosine, log_mel_distance
 from convert.recipe import (
     FLOW_ENCODER,
     FLOW_ESTIMATOR,
+    HIFT_SOURCE,
     S3TOKENIZER_LINEARS,
     S3TOKENIZER_QUANTISER,
 )
 from mlx_port.model import Chatterbox
-from mlx_port.quantise import dequantise, quantise
+from mlx_port.quantise import Quantised, dequantise, quantise
 from mlx_port.weights import DTYPES, load_model
+
+Quantiser = Callable[[mx.array, int, int, mx.Dtype], Quantised]
 
 _HALVES = {
     "bf16": PartStorage("bf16"),
@@ -59,7 +63,7 @@ CANDIDATES: dict[str, dict[str, PartStorage]] = {
         **_quantised("estimator", FLOW_ESTIMATOR),
         **_quantised("both", (*FLOW_ENCODER, *FLOW_ESTIMATOR)),
     },
-    "hift": dict(_HALVES),
+    "hift": {**_HALVES, "fp16, pitch and source fp32": PartStorage("fp16", exact=HIFT_SOURCE)},
 }
 
 
@@ -78,27 +82,40 @@ def measure(checkpoint: Checkpoint) -> Iterator[Loss]:
     model, config = load_model(checkpoint, mx.float32), checkpoint.config
     for part, candidates in CANDIDATES.items():
         compare = _question(part, model, config)
-        original = tree_flatten(model[part].parameters())
-        yield Loss(part, "fp32", sum(array.nbytes for _, array in original), compare())
+        full = sum(array.nbytes for _, array in tree_flatten(model[part].parameters()))
+        yield Loss(part, "fp32", full, compare())
         for name, storage in candidates.items():
-            size = 0
-            stored = []
-            for path, array in original:
-                again, nbytes = round_trip(f"{part}.{path}", array, storage)
-                stored.append((path, again))
-                size += nbytes
-            model[part].load_weights(stored)
-            yield Loss(part, name, size, compare())
+            with stored_as(model, part, storage) as size:
+                yield Loss(part, name, size, compare())
+
+
+@contextmanager
+def stored_as(
+    model: Chatterbox, part: str, storage: PartStorage, quantiser: Quantiser = quantise
+) -> Iterator[int]:
+    """Inside, a network has the weights that `storage` would give it back; gives their bytes."""
+    original = tree_flatten(model[part].parameters())
+    size, weights = 0, []
+    for path, array in original:
+        again, nbytes = round_trip(f"{part}.{path}", array, storage, quantiser)
+        weights.append((path, again))
+        size += nbytes
+    model[part].load_weights(weights)
+    try:
+        yield size
+    finally:
         model[part].load_weights(original)
 
 
-def round_trip(name: str, array: mx.array, storage: PartStorage) -> tuple[mx.array, int]:
+def round_trip(
+    name: str, array: mx.array, storage: PartStorage, quantiser: Quantiser = quantise
+) -> tuple[mx.array, int]:
     """A parameter as float32 after it was stored, and the bytes that takes."""
     module, _, kind = name.rpartition(".")
     dtype = DTYPES[storage.precision(module)]
     if kind == "weight" and storage.quantises(module):
         assert storage.bits is not None and storage.group_size is not None
-        parts = quantise(array, storage.bits, storage.group_size, dtype)
+        parts = quantiser(array, storage.bits, storage.group_size, dtype)
         again = dequantise(parts, storage.bits)
         nbytes = sum(part.nbytes for part in parts)
     else:

@@ -17,6 +17,11 @@ S3TOKENIZER_LINEARS = (
     *(f"s3tokenizer.blocks.{{i}}.mlp.{name}" for name in ("up", "down")),
 )
 S3TOKENIZER_QUANTISER = ("s3tokenizer.project_down",)
+HIFT_SOURCE = (
+    "hift.f0_predictor.layers.{i}",
+    "hift.f0_predictor.output",
+    "hift.excitation.merge",
+)
 _FLOW_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _FLOW_MLP = ("up_proj", "down_proj")
 FLOW_ENCODER = tuple(

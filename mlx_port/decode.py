@@ -1,17 +1,17 @@
-"""Block decoding in MLX: prefix, denoising passes and the filling of masked positions.
+"""Block decoding in MLX: prefixes, denoising passes and the cache between them.
 
 The loop over blocks, budgets and end tokens is `cbflash.decoding`; here is what needs
 tensors. Within a block nothing is read back: which positions are filled is decided on the
 device, and how many is known from the schedule.
 
 Shapes: B prompts, R rows (2B under guidance: the prompts, then their null rows), L positions
-of a block, M of them masked, V vocabulary, W width.
+of a block, V vocabulary, W width.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import mlx.core as mx
@@ -22,10 +22,8 @@ from cbflash.engine import Prompt
 from cbflash.noise import noise_key
 from cbflash.settings import Sampling
 from mlx_port.cache import KVCache, join
-from mlx_port.noise import gumbel
+from mlx_port.fill import Fill, FillKind, log_floored
 from mlx_port.t3 import T3
-
-LOG_FLOOR = math.log(1e-8)  # probabilities are not taken below this (released calibration.py)
 
 
 @dataclass
@@ -47,20 +45,6 @@ class Batch:
         return self.sampling.cfg_scale > 0
 
 
-@dataclass(frozen=True)
-class FillKind:
-    """What a filling step is compiled for; all else is an argument."""
-
-    masked: int
-    count: int
-    guided: bool
-    greedy: bool
-    scattered: bool  # Gumbel noise on the ranking of positions
-    injected: bool  # noise comes from outside
-    calibrated: bool  # against the unconditional prior, else against the block's own mean
-    sound_only: bool  # never draw an id that is neither sound nor the end token
-
-
 class Decoder:
     """`cbflash.decoding.BlockModel` on a T3."""
 
@@ -69,7 +53,7 @@ class Decoder:
         self.config = model.config
         self._step = mx.compile(self._step_pass)
         self._settle = mx.compile(self._settle_pass)
-        self._fills: dict[FillKind, Callable[..., mx.array]] = {}
+        self._fills: dict[FillKind, Fill] = {}
         self._log_prior: mx.array | None = None
 
     # -- the four verbs of BlockModel -------------------------------------------------
@@ -247,7 +231,7 @@ class Decoder:
             keys, values = self._buffers(1, length)
             hidden, _, _ = self.model(x, keys, values, mx.array([0]), mx.array([0]), mask)
             logits = self.model.speech_head(hidden[0, :-1]).astype(mx.float32)
-            self._log_prior = _log_floored(mx.softmax(logits, axis=-1).mean(axis=0))
+            self._log_prior = log_floored(mx.softmax(logits, axis=-1).mean(axis=0))
             mx.eval(self._log_prior)
         return self._log_prior
 
@@ -267,11 +251,11 @@ class Decoder:
             sound_only=s.end_rule != "released",
         )
         if kind not in self._fills:
-            self._fills[kind] = mx.compile(self._filling(kind))
+            self._fills[kind] = Fill(kind, self.model.speech_head, self.config)
         noise = self._noise(state.prompts, plan.index, step, kind)
         options = mx.array([s.temperature, s.cfg_scale], mx.float32)
         return self._fills[kind](
-            hidden, state.shift, state.tokens, self.log_prior(), options, *noise
+            state.tokens, hidden, state.shift, self.log_prior(), options, noise
         )
 
     def _noise(
@@ -291,107 +275,9 @@ class Decoder:
         ]
         return mx.array(keys[0], mx.uint32), mx.array(keys[1], mx.uint32)
 
-    def _filling(self, kind: FillKind) -> Callable[..., mx.array]:
-        """The function that fills `kind.count` of `kind.masked` positions."""
-        allowed = self._allowed(kind.sound_only)
-        vocabulary = self.config.speech_vocab
-
-        def fill(
-            hidden: mx.array,
-            shift: mx.array,
-            tokens: mx.array,
-            log_prior: mx.array,
-            options: mx.array,
-            token_noise: mx.array,
-            position_noise: mx.array,
-        ) -> mx.array:
-            batch, length = tokens.shape
-            temperature, scale = options[0], options[1]
-            # Position i is read from the hidden state before it. Only masked positions get
-            # logits; there are as many in every row, so they fit one rectangle.
-            shifted = mx.concatenate([shift, hidden[:, :-1]], axis=1)
-            order = mx.argsort(tokens != self.config.mask, axis=1)
-            places = mx.sort(order[:, : kind.masked], axis=1)  # [B, M]
-            wanted = places if kind.calibrated else mx.broadcast_to(mx.arange(length), tokens.shape)
-            logp = self._log_probabilities(shifted, wanted)  # [R, M or L, V]
-            priors = [log_prior] * (2 if kind.guided else 1)
-            if not kind.calibrated:
-                means = mx.exp(logp).mean(axis=1, keepdims=True)
-                priors = [_log_floored(means[:batch]), _log_floored(means[batch:])]
-                logp = _at(logp, mx.concatenate([places] * (logp.shape[0] // batch)))
-            conditional = logp[:batch]
-            guided = conditional
-            if kind.guided:
-                guided = conditional + scale * (conditional - logp[batch:])
-
-            scores = guided + allowed
-            if not kind.greedy:
-                scores = scores / temperature
-                if kind.injected:
-                    scores = scores + _at(token_noise, places)
-                else:
-                    elements = places[..., None] * vocabulary + mx.arange(vocabulary)
-                    scores = scores + gumbel(
-                        elements.astype(mx.uint32), token_noise[:, None, None, :]
-                    )
-            drawn = mx.argmax(scores, axis=-1)  # [B, M]
-
-            rank = _pmi(conditional, drawn, priors[0])
-            if kind.guided:
-                null = _pmi(logp[batch:], drawn, priors[1])
-                rank = (1 + scale) * rank - scale * null
-            if kind.scattered:
-                if kind.injected:
-                    rank = rank + mx.take_along_axis(position_noise, places, axis=1)
-                else:
-                    rank = rank + gumbel(places.astype(mx.uint32), position_noise[:, None, :])
-            best = mx.argsort(-rank, axis=1)[:, : kind.count]
-            return mx.put_along_axis(
-                tokens,
-                mx.take_along_axis(places, best, axis=1),
-                mx.take_along_axis(drawn, best, axis=1).astype(tokens.dtype),
-                axis=1,
-            )
-
-        return fill
-
-    def _log_probabilities(self, hidden: mx.array, places: mx.array) -> mx.array:
-        """log softmax of the head at `places` [B, M] of hidden [R, L, W]: [R, M, V] float32."""
-        every = mx.concatenate([places] * (hidden.shape[0] // places.shape[0]))
-        logits = self.model.speech_head(_at(hidden, every)).astype(mx.float32)
-        return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-
-    def _allowed(self, sound_only: bool) -> mx.array:
-        """0 for ids that may be drawn, -inf for the others, [V]."""
-        ids = np.arange(self.config.speech_vocab)
-        sound = (ids < self.config.start_speech) | (ids == self.config.stop_speech)
-        return mx.array(np.where(sound | (not sound_only), 0.0, -np.inf).astype(np.float32))
-
 
 def _visible(bias: mx.array, ends: mx.array) -> mx.array:
     """Mask [R, 1, Q, S]: query q sees the slots before ends[q], weighted by `bias`."""
     slots = mx.arange(bias.shape[-1])
     hidden = mx.array(-mx.inf, bias.dtype)
     return mx.where(slots[None, None, None] < ends[None, None, :, None], bias, hidden)
-
-
-def _at(x: mx.array, places: mx.array) -> mx.array:
-    """x [B, L, ...] at places [B, M] of its second axis."""
-    return mx.take_along_axis(x, places[..., None], axis=1)
-
-
-def _pmi(logp: mx.array, drawn: mx.array, log_prior: mx.array) -> mx.array:
-    """Prior-calibrated score log p(x) - log prior(x) of the drawn ids [B, M].
-
-    logp [B, M, V]; log_prior [V] or [B, 1, V], already floored.
-    """
-    chosen = mx.take_along_axis(logp, drawn[..., None], axis=-1)[..., 0]
-    if log_prior.ndim == 1:
-        prior = log_prior[drawn]
-    else:
-        prior = mx.take_along_axis(log_prior[:, 0], drawn, axis=-1)
-    return mx.maximum(chosen, LOG_FLOOR) - prior
-
-
-def _log_floored(p: mx.array) -> mx.array:
-    return mx.log(mx.maximum(p, 1e-8))

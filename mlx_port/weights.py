@@ -139,7 +139,8 @@ def _prepare(name: str, array: mx.array, extra: Storage, run: mx.Dtype) -> list[
     part = extra.get(name.split(".")[0])
     if part is None or module == name or not part.quantises(module):
         return [(name, array if array.dtype == mx.uint32 else array.astype(run))]
-    assert part.bits is not None and part.group_size is not None
+    assert part.bits is not None
+    assert part.group_size is not None
     codes, scales, biases = quantise(array, part.bits, part.group_size, run)
     mx.eval(codes, scales, biases)  # one matrix at a time in memory
     return [(name, codes), (f"{module}.scales", scales), (f"{module}.biases", biases)]

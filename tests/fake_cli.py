@@ -145,7 +145,8 @@ class Program:
         return path
 
     def add_voice(self, name: str = "me") -> None:
-        assert self.run("voice", "add", name, str(self.clip())).code == 0
+        done = self.run("voice", "add", name, str(self.clip()))
+        assert done.code == 0, done.err
 
     def write(self, name: str, text: str | bytes) -> Path:
         path = self.work / name

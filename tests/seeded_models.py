@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from mlx.utils import tree_flatten
 
-import mlx_port  # noqa: F401  (a fast BLAS comes before MLX)
 from cbflash.checkpoint import FILES
 from cbflash.config import (
     FlowConfig,

@@ -1,61 +1,41 @@
-"""A tokenizer.json of the released structure, composed here: 704 entries, the same specials."""
+"""A tokenizer of the release's structure and size, with a vocabulary of our own."""
 
 from __future__ import annotations
 
 import json
-import string
 from pathlib import Path
+from typing import Any
 
-ENTRIES = 704
-START_ID = 255
-SPECIALS = ("[STOP]", "[UNK]", "[SPACE]")
-CHARACTERS = string.ascii_letters + "!'(),-.:;?\"/&" + "éèêàâçñöüßäïëôîûœæ—…"
-BIGRAMS = (
-    "th he in er an re nd on en at ou ed ha to or it is hi es ng st ar te se me sa ve as no ea ti"
-    " al nt de of le li ro ri io ic ra co ne il ll ch be ma si om ur ee us la so ta el we ho wh ge"
-).split()
-TRIGRAMS = "the and ing her ere ent tha ion you ter hat ers his all".split()
-EVENTS = "laughter sigh gasp cough whisper chuckle clears_throat sniff groan UH UM".split()
+SIZE = 704
+CONTROLS = {"[STOP]": 0, "[UNK]": 1, "[SPACE]": 2, "[START]": 255}
+MARKS = "!\"#$%&'()*+,-./:;<=>?@^_`~‘’“”–—…"
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZàáâäçèéêëíîïñóôöùúûü"
+BIGRAMS = "he th in er an re nd on en at ou ed ha to or it is hi es ng ar te se ea st"
+LONGER = (("th", "e"), ("in", "g"), ("an", "d"), ("th", "at"), ("er", "s"), ("the", "re"))
+EVENTS = ("UH", "UM", "laughter", "giggle", "sigh", "gasp", "cough", "clear_throat", "whisper")
 
 
 def write_tokenizer(path: Path) -> None:
-    """Write the file; the same bytes every time."""
-    tokens, merges = [*SPECIALS, *CHARACTERS], []
-    for pair in BIGRAMS:
-        tokens.append(pair)
-        merges.append([pair[0], pair[1]])
-    for triple in TRIGRAMS:
-        tokens.append(triple)
-        merges.append([triple[:2], triple[2]] if triple[:2] in tokens else [triple[0], triple[1:]])
-    vocab = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
-    assert len(vocab) < START_ID
-    added = dict(zip(SPECIALS, range(len(SPECIALS)), strict=True))
-    added["[START]"] = START_ID
-    for event in EVENTS:
-        added[f"[{event}]"] = START_ID + len(added)
-    filler = (number for number in range(ENTRIES) if number not in {*vocab.values(), *added.values()})
-    for index, number in enumerate(filler):
-        added[f"[PLACEHOLDER{index}]"] = number
-    path.write_text(json.dumps(_document(vocab, merges, added), ensure_ascii=False), "utf-8")
+    """Write a tokenizer.json of `SIZE` entries."""
+    path.write_text(json.dumps(tokenizer_json(), ensure_ascii=False), "utf-8")
 
 
-def _document(vocab: dict[str, int], merges: list[list[str]], added: dict[str, int]) -> dict:
+def tokenizer_json() -> dict[str, Any]:
+    """The whole file as an object, for tests that damage it."""
+    merges = [(pair[0], pair[1]) for pair in BIGRAMS.split()] + list(LONGER)
+    words = [*MARKS, *LETTERS, *map("".join, merges)]
+    tags = [f"[{event}]" for event in EVENTS]
+    vocab = dict(CONTROLS)
+    free = (index for index in range(SIZE) if index not in CONTROLS.values())
+    for word in [*words, *tags]:
+        vocab[word] = next(free)
+    blanks = [f"[BLANK{index}]" for index in free]
+    vocab |= {blank: SIZE - len(blanks) + index for index, blank in enumerate(blanks)}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": number,
-                "content": content,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for content, number in sorted(added.items(), key=lambda item: item[1])
-        ],
+        "added_tokens": [_added(name, vocab[name]) for name in (*CONTROLS, *tags, *blanks)],
         "normalizer": None,
         "pre_tokenizer": {"type": "Whitespace"},
         "post_processor": None,
@@ -68,6 +48,11 @@ def _document(vocab: dict[str, int], merges: list[list[str]], added: dict[str, i
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "vocab": vocab,
-            "merges": merges,
+            "merges": [" ".join(pair) for pair in merges],
         },
     }
+
+
+def _added(content: str, index: int) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": index, "content": content, **flags, "special": True}

@@ -82,10 +82,10 @@ _ORDER = (
     "mrs mr dr st jr maj gen drs rev lt hon sgt capt esq ltd col ft abbrev ave abstr addr "
     "jan feb mar apr jul aug sep sept oct nov dec mon tue wed thur fri sec min mo yr cal dept "
     "gal kg km mt oz vol vs yd e.g i.e etc ai cms cdn ceo tts"
-).split()
+)
 _PATTERNS = tuple(
     (re.compile(rf"\b{re.escape(short)}\b\.?", re.IGNORECASE), EXPANSIONS[short])
-    for short in _ORDER
+    for short in _ORDER.split()
 )
 
 _SYMBOLS = tuple(

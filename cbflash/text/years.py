@@ -11,9 +11,7 @@ CURRENCIES = "$£¥€₩₹₽฿₫₦₪₱₴"
 
 # A number of at least three characters, the signs in front of it, the rest of its word.
 _SIGNS = "[$|£¥€#(]"
-_NUMBER = re.compile(
-    rf"(?:\(?[A-Z]{{2,3}}|(?<!{_SIGNS}))({_SIGNS}*[0-9][0-9,.]+[0-9])(\S+)?"
-)
+_NUMBER = re.compile(rf"(?:\(?[A-Z]{{2,3}}|(?<!{_SIGNS}))({_SIGNS}*[0-9][0-9,.]+[0-9])(\S+)?")
 _YEAR = re.compile(
     rf"({YEAR_WORDS})\s?(?<![|{CURRENCIES}])(1[1-9]|20)([0-9]{{2}})(\s?-|\D|$)", re.IGNORECASE
 )

@@ -79,9 +79,7 @@ CASES: dict[str, Case] = {
         2, 32, _options(temperature=1.0, position_temperature=5.0, cfg_scale=0.0, num_steps=4)
     ),
     "stop": Case(0, 96, _options(), boost_stop=True),
-    "stop_drawn": Case(
-        2, 96, _options(temperature=0.6, position_temperature=5.0), boost_stop=True
-    ),
+    "stop_drawn": Case(2, 96, _options(temperature=0.6, position_temperature=5.0), boost_stop=True),
 }
 
 SCHEDULES = [

@@ -29,6 +29,7 @@ VULGAR_FRACTIONS = {
 }
 POWERS = {"²": "squared", "³": "cubed"}
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_UNIT = r"(?:(?<=[\W\d][A-Za-z])|(?<=[\W\d](?:mm|cm|km|ft|in)))"
 _LETTER = r"[^\W\d_]"
 
 
@@ -42,7 +43,7 @@ def _say_fraction(match: re.Match[str]) -> str:
 
 
 def _say_power(match: re.Match[str]) -> str:
-    sign, digits = match.groups()
+    sign, digits = match[1] or "", match[2] or match[3]
     if not sign and digits in POWERS:
         return f" {POWERS[digits]}"
     plain = unicodedata.normalize("NFKC", digits)
@@ -77,10 +78,11 @@ CHARACTER_FIXES = (
     Fix(
         "superscripts",
         "characters",
-        rewrite(rf"(?<=[\w)])(?<![{_SUPERSCRIPTS}])(⁻?)(?:(?<=[0-9⁻])([{_SUPERSCRIPTS}]+))", _say_power),
-        written="The square is 10² and the cube 10³.",
-        released="The square is one hundred two and the cube one hundred three.",
-        spoken="The square is ten squared and the cube ten cubed.",
+        rewrite(rf"(?<=\d)(⁻?)([{_SUPERSCRIPTS}]+)|{_UNIT}([²³])", _say_power),
+        written="10² is 100, 10⁶ a lot, and 5m² a room.",
+        released="one hundred two is one hundred, one hundred six a lot, and fivemtwo a room.",
+        spoken="ten squared is one hundred, ten to the power of six a lot, "
+        "and five meters squared a room.",
     ),
     Fix(
         "unicode_hyphens",

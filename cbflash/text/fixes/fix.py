@@ -29,7 +29,9 @@ class Fix:
     instead: bool = False
 
 
-def rewrite(pattern: str, say: Callable[[re.Match[str]], str], *, ignore_case: bool = False) -> Rewrite:
+def rewrite(
+    pattern: str, say: Callable[[re.Match[str]], str], *, ignore_case: bool = False
+) -> Rewrite:
     """Replace every match of a pattern by what `say` makes of it."""
     compiled = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
     return lambda text: compiled.sub(say, text)

@@ -41,7 +41,9 @@ def _say(match: re.Match[str]) -> str:
     cents = say_whole(str(coins))
     if not whole:
         return apart(match, f"{cents} {_CENTS[sign][coins != 1]}")
-    return apart(match, f"{notes}, {cents} {_CENTS[sign][coins != 1]}" if sign == "$" else f"{notes} {cents}")
+    return apart(
+        match, f"{notes}, {cents} {_CENTS[sign][coins != 1]}" if sign == "$" else f"{notes} {cents}"
+    )
 
 
 say_money = rewrite(_MONEY, _say, ignore_case=True)

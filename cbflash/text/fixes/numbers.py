@@ -105,9 +105,9 @@ COMMA_FIXES = (
         "thousands",
         "commas",
         rewrite(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?!,?\d)", _drop_grouping),
-        written="It grew to 1,905 people, 1,000/2,000 a year.",
-        released="It grew to nineteen oh five people, one thousand/two,zero a year.",
-        spoken="It grew to one thousand nine hundred five people, one thousand/two thousand a year.",
+        written="Up to 1,905, 1,000/2,000 a day.",
+        released="Up to nineteen oh five, one thousand/two,zero a day.",
+        spoken="Up to one thousand nine hundred five, one thousand/two thousand a day.",
     ),
     Fix(
         "comma_lists",
@@ -123,9 +123,9 @@ YEAR_FIXES = (
         "decades",
         "years",
         rewrite(r"(?<![\d$£¥€.])(1[1-9]|20)(\d)0'?s\b", _say_decade),
-        written="Since the 1980s and before that the 1900s.",
-        released="Since the one thousand nine hundred eighty seconds and before that the nineteen hundred seconds.",
-        spoken="Since the nineteen eighties and before that the nineteen hundreds.",
+        written="In the 1980s, the 1900s.",
+        released="In the one thousand nine hundred eighty seconds, the nineteen hundred seconds.",
+        spoken="In the nineteen eighties, the nineteen hundreds.",
     ),
     Fix(
         "short_decades",
@@ -167,9 +167,9 @@ QUANTITY_FIXES = (
         "money",
         "quantities",
         say_money,
-        written="It cost $5.50 (or £5), now $2 million; not $5k.",
-        released="It cost five dollars, five0 cents (or £five), now two dollars million; not $fivek.",
-        spoken="It cost five dollars, fifty cents (or five pounds), now two million dollars; "
+        written="It cost $5.50 (or £5), $2 million; not $5k.",
+        released="It cost five dollars, five0 cents (or £five), two dollars million; not $fivek.",
+        spoken="It cost five dollars, fifty cents (or five pounds), two million dollars; "
         "not five thousand dollars.",
     ),
     Fix(
@@ -223,7 +223,8 @@ QUANTITY_FIXES = (
         "decimals",
         "quantities",
         rewrite(
-            rf"{_START}\d+(?:\.\d+)+|(?<![\w.])\.\d+", lambda match: apart(match, say_number(match[0]))
+            rf"{_START}\d+(?:\.\d+)+|(?<![\w.])\.\d+",
+            lambda match: apart(match, say_number(match[0])),
         ),
         written="Pi (3.14), version 1.2.3.",
         released="Pi (three.fourteen), version one.two.three.",

@@ -1,0 +1,48 @@
+"""The result of speaking: samples, and what they took."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from cbflash.audio import write_audio
+from cbflash.engine import FloatArray
+from cbflash.tokens import SAMPLE_RATE
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """What was said, and what it took.
+
+    samples: float32 mono at `sample_rate`.
+    tokens: the speech tokens, 25 a second.
+    unknown: characters of the text that the model has no token for; they were left out.
+    seconds: wall time of all the work; first_block: until the first block was decoded.
+    ended: False when the budget ran out before the end token came.
+    """
+
+    samples: FloatArray
+    text: str
+    tokens: tuple[int, ...]
+    unknown: tuple[str, ...]
+    seed: int
+    seconds: float
+    first_block: float
+    blocks: int
+    steps: int
+    ended: bool
+    sample_rate: int = SAMPLE_RATE
+
+    @property
+    def duration(self) -> float:
+        """Seconds of sound."""
+        return len(self.samples) / self.sample_rate
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work for a second of sound; infinite for no sound."""
+        return self.seconds / self.duration if self.duration else float("inf")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a .wav or .flac file, whole or not at all. Raises OutputError."""
+        write_audio(path, self.samples, self.sample_rate)
