@@ -19,35 +19,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.context import Context
 
-STOPPED = 128  # plus the number of the signal, as shells have it
+BY_SIGNAL = 128  # plus the signal's number is the exit code, as shells have it
+SIGPIPE = 13  # which not every system has
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 
-class TerminatedError(KeyboardInterrupt):
-    """SIGTERM came: the same as Ctrl-C, but for the exit code."""
+class StopRequest(KeyboardInterrupt):
+    """Ctrl-C was pressed or the process told to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def main(argv: Sequence[str] | None = None, context: Context | None = None) -> int:
     """Run one command; give the exit code. `context` None: this machine as it is."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     _tolerate_any_character()
-    try:
-        with _terminated_like_interrupted():
+    with _stopped_once():
+        try:
             from app.commands import run
 
             run(arguments, context)
             print(end="", flush=True)
-    except KeyboardInterrupt as stop:
-        _complain("Stopped.")
-        terminated = isinstance(stop, TerminatedError)
-        return STOPPED + (signal.SIGTERM if terminated else signal.SIGINT)
-    except SystemExit as end:  # argparse, after --help and --version
-        return int(end.code or 0)
-    except BrokenPipeError:
-        _drop_output()
-        return STOPPED + 13  # SIGPIPE, which not every system has
-    except Exception as error:
-        return _explain(error, verbose="--verbose" in arguments)
+        except StopRequest as stop:
+            _complain("Stopped.")
+            return BY_SIGNAL + stop.number
+        except SystemExit as end:  # argparse, after --help and --version
+            return int(end.code or 0)
+        except BrokenPipeError:
+            _drop_output()
+            return BY_SIGNAL + SIGPIPE
+        except Exception as error:
+            return _explain(error, verbose="--verbose" in arguments)
     return 0
 
 
@@ -89,12 +93,20 @@ def _tolerate_any_character() -> None:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TerminatedError
+def _stopped_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the work; pressed again, they do not disturb the tidying up."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise StopRequest(number)
+
     try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as for a job in the background
+                signal.signal(number, stop)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,7 +9,7 @@ from app.console import Console
 from app.spelling import spell_bytes, spell_seconds
 from cbflash.engine import BlockResult, StepResult
 from cbflash.manifest import VerifyProgress
-from cbflash.synth import Speech
+from cbflash.speech import Speech
 from cbflash.tokens import TOKEN_RATE
 from cbflash.transfer import Progress
 

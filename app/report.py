@@ -8,7 +8,7 @@ from typing import Any
 
 from app.console import Console
 from cbflash.engine import EngineInfo
-from cbflash.synth import Speech
+from cbflash.speech import Speech
 from cbflash.voice import Voice
 
 

@@ -78,7 +78,7 @@ def run_ours(folder: Path, clip: Path) -> dict[str, np.ndarray]:
     engine = BACKEND.load(str(folder), EngineOptions(dtype="float32"))
     voice = engine.encode_voice(read_clip(clip))
     tokenizer = TextTokenizer.open(Checkpoint.open(folder).files["tokenizer"])
-    ids = tokenizer.encode(normalise(TEXT)).ids
+    ids = tokenizer.encode(normalise(TEXT, released=True)).ids
     sampling = Sampling(temperature=0.0, position_temperature=0.0, end_rule="released")
     tokens: list[int] = []
     for result in engine.decode([Prompt(ids, voice, TOKENS)], sampling):

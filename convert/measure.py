@@ -44,9 +44,7 @@ _HALVES = {
 
 
 def _quantised(what: str, patterns: tuple[str, ...]) -> dict[str, PartStorage]:
-    return {
-        f"{what} {bits} bits, fp16": PartStorage("fp16", bits, 64, patterns) for bits in (8, 4)
-    }
+    return {f"{what} {bits} bits, fp16": PartStorage("fp16", bits, 64, patterns) for bits in (8, 4)}
 
 
 CANDIDATES: dict[str, dict[str, PartStorage]] = {
@@ -114,7 +112,8 @@ def round_trip(
     module, _, kind = name.rpartition(".")
     dtype = DTYPES[storage.precision(module)]
     if kind == "weight" and storage.quantises(module):
-        assert storage.bits is not None and storage.group_size is not None
+        assert storage.bits is not None
+        assert storage.group_size is not None
         parts = quantiser(array, storage.bits, storage.group_size, dtype)
         again = dequantise(parts, storage.bits)
         nbytes = sum(part.nbytes for part in parts)

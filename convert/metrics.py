@@ -24,7 +24,8 @@ def divergence(reference: Floats, other: Floats) -> Floats:
     Logits [positions, vocabulary] -> [positions].
     """
     p, q = log_softmax(reference), log_softmax(other)
-    return np.sum(np.exp(p) * (p - q), axis=-1).astype(np.float32)
+    divergences: Floats = np.sum(np.exp(p) * (p - q), axis=-1).astype(np.float32)
+    return divergences
 
 
 def log_softmax(logits: Floats) -> npt.NDArray[np.float64]:

@@ -135,7 +135,8 @@ def synthetic_clip() -> Floats:
         loudness = 1.0 + np.sin(2 * np.pi * (0.4 + 0.13 * harmonic) * time)
         sound += loudness * np.sin(harmonic * phase) / harmonic
     sound *= np.clip(2 * np.sin(2 * np.pi * 3.1 * time) + 1.2, 0.02, 1.0)
-    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+    clip: Floats = (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+    return clip
 
 
 def _block_causal(prefix: int, block: int) -> Floats:

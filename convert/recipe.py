@@ -91,10 +91,14 @@ def decoder(options: Options, parameters: Mapping[str, Shape]) -> PartStorage:
     return PartStorage(options.dtype, options.bits, options.group_size, patterns)
 
 
+# Never quantised: together they are small beside what a flipped speech token or another sample
+# of the flow costs. bfloat16 loses in each of them what float16 keeps; see docs/quantisation.md,
+# or measure again: python -m convert.measure FOLDER.
 OTHERS: dict[str, PartStorage] = {
-    "s3tokenizer": PartStorage("fp16", exact=("s3tokenizer.project_down",)),
+    "s3tokenizer": PartStorage("fp16", exact=S3TOKENIZER_QUANTISER),
     "xvector": PartStorage("fp32"),
     "voice_encoder": PartStorage("fp32"),
     "flow": PartStorage("fp16"),
-    "hift": PartStorage("fp32"),
+    # The source adds up the phase of the pitch: a small error in it grows along the utterance.
+    "hift": PartStorage("fp16", exact=HIFT_SOURCE),
 }

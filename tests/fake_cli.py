@@ -40,7 +40,8 @@ class Faults:
 
     signal: sent to itself at the `count`-th time of `moment`, a moment of the fake engine or
         the name of an audit event ("os.rename") whose arguments name a file of `suffix`.
-    sleep: seconds at each step. error: raised at the moment instead of a signal.
+    again: an audit event at which the signal is sent once more.
+    sleep: seconds at each step.
     largest_file: bytes; a disk that fills up.
     """
 
@@ -48,7 +49,7 @@ class Faults:
     count: int = 1
     suffix: str = ""
     signal: str = ""
-    error: str = ""
+    again: str = ""
     sleep: float = 0.0
     largest_file: int | None = None
 
@@ -60,8 +61,6 @@ class Faults:
         def strike() -> None:
             nonlocal left
             left -= 1
-            if left == 0 and self.error:
-                raise RuntimeError(self.error)
             if left == 0:
                 os.kill(os.getpid(), getattr(signal, self.signal))
 
@@ -72,6 +71,8 @@ class Faults:
                 strike()
 
         def audit(event: str, arguments: tuple[object, ...]) -> None:
+            if event == self.again and left <= 0:
+                os.kill(os.getpid(), getattr(signal, self.signal))
             if event == self.moment and any(str(a).endswith(self.suffix) for a in arguments):
                 strike()
 

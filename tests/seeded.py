@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cbflash.spectrum import hann, slaney_mel_bank
+
 Shape = tuple[int, ...]
 Draw = Callable[[np.random.Generator, Shape], np.ndarray]
 
@@ -65,9 +67,18 @@ SCALES: tuple[tuple[str, Draw], ...] = (
 )
 
 
+# Not weights at all: a release stores the front end of its speech tokenizer too.
+CONSTANTS: dict[str, Callable[[], np.ndarray]] = {
+    "tokenizer._mel_filters": lambda: slaney_mel_bank(16000, 400, 128, 8000.0),
+    "tokenizer.window": lambda: hann(400),
+}
+
+
 def tensor(name: str, shape: Shape, seed: int = SEED) -> np.ndarray:
     """The float32 values of a tensor; depends on its name and shape and the seed only."""
     rng = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
+    if name in CONSTANTS:
+        return CONSTANTS[name]().astype(np.float32)
     if name.endswith("num_batches_tracked"):
         return np.array(1000, np.int64)
     for pattern, draw in SCALES:

@@ -64,7 +64,10 @@ TINY = ModelConfig(
 
 # The end token's row of the head is louder than those of the codec ids, so that a tiny model
 # stops by itself, after some seconds.
-STOP_GAIN = 9.0
+STOP_GAIN = 6.0
+
+# From the log magnitudes of a tiny vocoder, so that its peaks are not clipped.
+QUIETER = 0.7
 
 
 def write_tiny(folder: Path) -> Path:
@@ -112,9 +115,7 @@ def _dropped(part: str, shapes: Shapes) -> Shapes:
         return {"similarity_weight": (1,), "similarity_bias": (1,)}
     end = ".running_mean"
     counts = {
-        name.removesuffix(end) + ".num_batches_tracked": ()
-        for name in shapes
-        if name.endswith(end)
+        name.removesuffix(end) + ".num_batches_tracked": () for name in shapes if name.endswith(end)
     }
     return {"tokenizer._mel_filters": (128, 201), "tokenizer.window": (400,), **counts}
 
@@ -124,6 +125,8 @@ def _tiny_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name == "speech_head.weight":
         rng = np.random.default_rng(0)
         values[TINY.t3.stop_speech] = fan_in(STOP_GAIN)(rng, (1, shape[1]))[0]
+    if name == "mel2wav.conv_post.bias":
+        values[: shape[0] // 2] -= QUIETER
     return values
 
 

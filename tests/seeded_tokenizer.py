@@ -11,7 +11,7 @@ CONTROLS = {"[STOP]": 0, "[UNK]": 1, "[SPACE]": 2, "[START]": 255}
 MARKS = "!\"#$%&'()*+,-./:;<=>?@^_`~‘’“”–—…"
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZàáâäçèéêëíîïñóôöùúûü"
 BIGRAMS = "he th in er an re nd on en at ou ed ha to or it is hi es ng ar te se ea st"
-LONGER = (("th", "e"), ("in", "g"), ("an", "d"), ("th", "at"), ("er", "s"), ("the", "re"))
+LONGER = (("t", "he"), ("in", "g"), ("an", "d"), ("th", "at"), ("er", "s"), ("the", "re"))
 EVENTS = ("UH", "UM", "laughter", "giggle", "sigh", "gasp", "cough", "clear_throat", "whisper")
 
 
@@ -29,8 +29,8 @@ def tokenizer_json() -> dict[str, Any]:
     free = (index for index in range(SIZE) if index not in CONTROLS.values())
     for word in [*words, *tags]:
         vocab[word] = next(free)
-    blanks = [f"[BLANK{index}]" for index in free]
-    vocab |= {blank: SIZE - len(blanks) + index for index, blank in enumerate(blanks)}
+    blanks = {f"[BLANK{index}]": index for index in free}
+    vocab |= blanks
     return {
         "version": "1.0",
         "truncation": None,

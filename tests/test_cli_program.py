@@ -134,6 +134,13 @@ def test_a_stop_leaves_nothing_half_done(
         assert seconds_of(path) > 0.3
 
 
+def test_a_second_ctrl_c_does_not_disturb_the_tidying_up(program: Program) -> None:
+    faults = Faults("os.rename", 1, suffix=".tmp", signal="SIGINT", again="os.remove")
+    done = program.spawn("say", TEXT, "--out", "deep/out.wav", faults=faults)
+    assert (done.code, done.err) == (130, "Stopped.\n")
+    assert list((program.work / "deep").iterdir()) == []
+
+
 def test_a_stop_while_a_clip_is_heard(program: Program) -> None:
     done = program.spawn("voice", "add", "new", "me.wav", faults=Faults("voice", signal="SIGINT"))
     assert (done.code, done.err) == (130, "Stopped.\n")

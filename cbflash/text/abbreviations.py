@@ -78,14 +78,14 @@ EXPANSIONS = TITLES | SUFFIXES | DATES | MEASURES | LETTERS
 
 # The order counts only where abbreviations touch ("Mr.Dr."): the earlier one takes its full
 # stop away, and with it the edge of the next. It is the released order.
-_ORDER = (
+ORDER = (
     "mrs mr dr st jr maj gen drs rev lt hon sgt capt esq ltd col ft abbrev ave abstr addr "
     "jan feb mar apr jul aug sep sept oct nov dec mon tue wed thur fri sec min mo yr cal dept "
     "gal kg km mt oz vol vs yd e.g i.e etc ai cms cdn ceo tts"
 )
 _PATTERNS = tuple(
     (re.compile(rf"\b{re.escape(short)}\b\.?", re.IGNORECASE), EXPANSIONS[short])
-    for short in _ORDER.split()
+    for short in ORDER.split()
 )
 
 _SYMBOLS = tuple(

@@ -41,28 +41,36 @@ Say = Callable[[re.Match[str]], str]
 
 
 def say_quantities(text: str) -> str:
-    """ "$5, 1.5kg, 2nd" -> "five dollars, one point five kilograms, second" (said of "2nd ")."""
+    """ "the 2nd 1.5kg, $5" -> "the second one point five kilograms, five dollars"."""
     words = re.split(r"(\s+)", text)
     for index, word in enumerate(words):
         if any(map(str.isdigit, word)):
             _take_apart(words, index)
+    _take_decimals_apart(words)
     _say_integers(words)
     return "".join(words)
 
 
 def _take_apart(words: list[str], index: int) -> None:
-    word = words[index]
     for count in 1, 3:
         millions = _MILLIONS.fullmatch("".join(words[index : index + count]))
         if millions:
             words[index : index + count] = [_say_millions(millions), *[""] * (count - 1)]
             return
-    follows_number = words[max(0, index - 2)].endswith("number") and words[index - 1] == " "
     for pattern, say in _RULES:
-        match = pattern.fullmatch(word)
-        if match and not (follows_number and say is _say_decimal):
+        match = pattern.fullmatch(words[index])
+        if match:
             words[index] = say(match)
             return
+
+
+def _take_decimals_apart(words: list[str]) -> None:
+    """As in the release, not those that come only with the word "number" in front."""
+    bare = {match[2] for match in _BARE.finditer("".join(words)) if not match[1]}
+    for index, word in enumerate(words):
+        match = _DECIMAL.fullmatch(word) if word in bare else None
+        if match:
+            words[index] = _say_decimal(match)
 
 
 def _say_millions(match: re.Match[str]) -> str:
@@ -120,6 +128,7 @@ _NUMBER = "([0-9.]*[0-9])"
 _STOP = "([.,?!]?)"
 _MILLIONS = re.compile(r"\(?([$£¥€])([0-9]*\.?[0-9]+)(?:([BKMT])|\s([BMbmTtr]+illion))([.,?!)]*)")
 _DECIMAL = re.compile(rf"([0-9]+)\.(?=[0-9])(0*)([0-9]*){_STOP}")
+_BARE = re.compile(rf"(number\s)?([0-9]+\.[0-9]+{_STOP})")
 _RULES: tuple[tuple[re.Pattern[str], Say], ...] = (
     (re.compile(r"\(?([£€])([0-9](?:[0-9.]*[0-9])?)[.,?!]?"), _say_money),
     (re.compile(r"\(?(¥)([0-9]+)[.,?!]?"), _say_money),
@@ -127,7 +136,6 @@ _RULES: tuple[tuple[re.Pattern[str], Say], ...] = (
     (re.compile(rf"{_NUMBER}({'|'.join(UNITS)}|s[ecs]*){_STOP}"), _say_measure),
     (re.compile(rf"([0-9]{{1,3}}(?:,[0-9]{{3}})*)%{_STOP}"), _say_percent),
     (re.compile(rf"#([0-9]+(?:\.[0-9]+)?{_STOP})"), _say_hash),
-    (_DECIMAL, _say_decimal),
     (re.compile("([0-9]+)(?:st|nd|rd|th)"), _say_ordinal),
 )
 _FIRST = re.compile(r"\d+")

@@ -7,13 +7,13 @@ import re
 from cbflash.text.numbers import cardinal
 
 YEAR_WORDS = "to|years|year|from|after|before|by|until|in|since|around|circa|during"
-CURRENCIES = "$£¥€₩₹₽฿₫₦₪₱₴"
+_CURRENCY_SIGNS = "$£¥€₩₹₽฿₫₦₪₱₴"
 
 # A number of at least three characters, the signs in front of it, the rest of its word.
 _SIGNS = "[$|£¥€#(]"
 _NUMBER = re.compile(rf"(?:\(?[A-Z]{{2,3}}|(?<!{_SIGNS}))({_SIGNS}*[0-9][0-9,.]+[0-9])(\S+)?")
 _YEAR = re.compile(
-    rf"({YEAR_WORDS})\s?(?<![|{CURRENCIES}])(1[1-9]|20)([0-9]{{2}})(\s?-|\D|$)", re.IGNORECASE
+    rf"({YEAR_WORDS})\s?(?<![|{_CURRENCY_SIGNS}])(1[1-9]|20)([0-9]{{2}})(\s?-|\D|$)", re.IGNORECASE
 )
 
 

@@ -104,7 +104,7 @@ def _read_part(name: str, value: Any, where: str) -> PartStorage:
 
 
 def _wrong(where: str, what: str) -> ModelError:
-    return ModelError(f"{where}: \"storage\" {what}.", "Convert it again with: cbflash-convert")
+    return ModelError(f'{where}: "storage" {what}.', "Convert it again with: cbflash-convert")
 
 
 def _matches(patterns: tuple[str, ...], name: str) -> bool:

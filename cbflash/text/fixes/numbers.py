@@ -144,7 +144,7 @@ YEAR_FIXES = (
         "years",
         rewrite(
             rf"((?:{YEAR_WORDS})\s?)((?:1[1-9]|20)\d\d(?:\.\d+)?)"
-            rf"((?:{'|'.join(_MEASURES)}|%)(?![\w%])|(?<=\.\d)(?![\w%]))",
+            rf"((?-i:{'|'.join(_MEASURES)}|%)(?![\w%])|(?<=\.\d)(?![\w%]))",
             _say_no_year,
             ignore_case=True,
         ),
@@ -233,7 +233,7 @@ QUANTITY_FIXES = (
     Fix(
         "whole_numbers",
         "quantities",
-        rewrite(r"\d+", lambda match: apart(match, say_whole(match[0]))),
+        rewrite(r"[0-9]+", lambda match: apart(match, say_whole(match[0]))),
         written="An MP3 in 1/12 of 12345678901234567890.",
         released="An MPthree in one/one2 of 12345678901234567890.",
         spoken="An MP three in one/twelve of one two three four five six seven eight nine zero "

@@ -42,6 +42,7 @@ MIXED case and ALL CAPS and lower case.
 Café, naïve, façade, Zoë and Brontë.
 What?! Really?!
 Is this the end
+And there they were, at last.
 Louis XIV met Henry VIII in a dream.
 [laughter] That was funny. [sigh] Oh well.
 You & me @ home = fun + games.
@@ -202,6 +203,8 @@ ODD = (
     ),
     *("number 5", "number 5.5", "#5", "#5.5", "#5,", "#5;", "#0.50", "5#", "##5", "(#5)", "No.5"),
     *("1 1 1", "2 1/2 2", "1/12 2", "12/1 1", "9 9. 9, 9;", "1.15 15", "$1.10 10", "5 5th 5g 5"),
+    *("1? 1 1?12.", "v3.14 number 3.14", "number 3.14 $3.14", "my number 3.14 is 3.14"),
+    *("1234567890123", "12345678901234", "12345", "12 34 56 78 90 12 34", "to 1500M", "by 1500%"),
     *(
         "555-1234",
         "555-1234.",
