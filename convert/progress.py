@@ -23,9 +23,9 @@ class ProgressLine:
     once when the stage ends."""
 
     def __init__(
-        self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stream = stream
+        self._stream = stream or sys.stderr
         self._clock = clock
         self._stage = ""
         self._began = 0.0

@@ -60,7 +60,7 @@ def load_model(
         arrays = _release(checkpoint, shapes)
     else:
         _quantise_modules(model, stored, checkpoint)
-        arrays = _converted(checkpoint, model)
+        arrays = _converted(checkpoint, dict(tree_flatten(model.parameters())))
     _quantise_modules(model, extra, checkpoint)
     decoder = dtype or _decoder_dtype(stored)
     weights: list[Named] = []
@@ -154,9 +154,8 @@ def _release(checkpoint: Checkpoint, shapes: Mapping[str, Shape]) -> Iterator[Na
             file.release()
 
 
-def _converted(checkpoint: Checkpoint, model: Chatterbox) -> Iterator[Named]:
+def _converted(checkpoint: Checkpoint, expected: Mapping[str, mx.array]) -> Iterator[Named]:
     """The tensors of a converted folder, lazy: MLX reads them when they are first used."""
-    expected = dict(tree_flatten(model.parameters()))
     for part in TABLES:
         file = checkpoint.tensors(part)
         names = {name for name in expected if name.split(".")[0] in MODULES[part]}

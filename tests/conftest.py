@@ -2,4 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 import mlx_port  # noqa: F401  (loads a fast BLAS, where there is one, before MLX is imported)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release folder of a tiny model with seeded weights. Not to be changed."""
+    from tests.seeded_models import write_tiny
+
+    return write_tiny(tmp_path_factory.mktemp("release") / "tiny")

@@ -64,16 +64,16 @@ TINY = ModelConfig(
 
 # The end token's row of the head is louder than those of the codec ids, so that a tiny model
 # stops by itself, after some seconds.
-STOP_GAIN = 6.0
+STOP_GAIN = 7.0
 
 # From the log magnitudes of a tiny vocoder, so that its peaks are not clipped.
 QUIETER = 0.7
 
 
-def write_tiny(folder: Path) -> Path:
-    """A model of `TINY`'s sizes, stored in all three precisions that a release may come in."""
-    shapes = {part: _tiny_shapes(part) for part in TABLES}
-    return _write(folder, shapes, TINY, {"t3": "BF16", "s3gen": "F16"}, _tiny_values)
+def write_tiny(folder: Path, sizes: ModelConfig = TINY) -> Path:
+    """A model of other sizes, stored in all three precisions that a release may come in."""
+    shapes = {part: _sized(part, sizes) for part in TABLES}
+    return _write(folder, shapes, sizes, {"t3": "BF16", "s3gen": "F16"}, _tiny_values)
 
 
 def write_full(folder: Path, layers: int | None = None) -> Path:
@@ -94,10 +94,10 @@ def _shapes(listed: Mapping[str, list[int]], layers: int | None) -> Shapes:
     return {name: tuple(shape) for name, shape in listed.items() if not beyond(name)}
 
 
-def _tiny_shapes(part: str) -> Shapes:
-    """The tensors that the tables would make of a tiny model's parameters: read backwards."""
+def _sized(part: str, sizes: ModelConfig) -> Shapes:
+    """The tensors that the tables would make of a model's parameters: read backwards."""
     shapes: Shapes = {}
-    for path, parameter in tree_flatten(Chatterbox(TINY).parameters()):
+    for path, parameter in tree_flatten(Chatterbox(sizes).parameters()):
         if path.split(".")[0] not in MODULES[part]:
             continue
         names, transform = sources_of(TABLES[part], path)
@@ -109,7 +109,7 @@ def _tiny_shapes(part: str) -> Shapes:
 def _dropped(part: str, shapes: Shapes) -> Shapes:
     """The tensors of a release that nothing is made of."""
     if part == "t3":
-        width = TINY.t3.width
+        width = shapes["tfmr.norm.weight"][0]
         return {"text_head.weight": (704, width), "tfmr.embed_tokens.weight": (8, width)}
     if part == "ve":
         return {"similarity_weight": (1,), "similarity_bias": (1,)}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cbflash.audio import write_audio
+from cbflash.fake import FakeBackend
 from tests.fake_cli import Faults, Program, Result, seconds_of
 
 TEXT = "Good morning."
@@ -151,7 +152,10 @@ def test_an_output_below_a_file(program: Program) -> None:
 
 def test_an_output_folder_that_takes_nothing(program: Program) -> None:
     # Not a matter of permissions, which do not bind an administrator.
+    loaded: list[str] = []
+    program.backend = FakeBackend(watch=loaded.append)
     refused(program.run("say", TEXT, "--out", "/proc/out.wav"), 8, "/proc", "could not be written")
+    assert loaded == [], "it is said before the work"
 
 
 @pytest.mark.parametrize("arguments", [["say", TEXT], ["say", "--file", "l.txt"]])

@@ -190,18 +190,16 @@ def test_a_reader_that_goes_away_is_no_error(program: Program) -> None:
 
 
 def test_output_that_cannot_be_written(program: Program) -> None:
-    with Path("/dev/full").open("wb") as full:
+    with (program.work / "told.txt").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.fake_cli", "{}", "info"],
+            [sys.executable, "-m", "tests.fake_cli", '{"largest_file": 10}', "info"],
             stdout=full,
             stderr=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             check=False,
         )
     assert done.returncode == 8
-    assert done.stderr.decode().splitlines() == [
-        "The output could not be written: No space left on device."
-    ]
+    assert done.stderr.decode().splitlines() == ["The output could not be written: File too large."]
 
 
 def test_names_that_the_terminal_cannot_show(program: Program) -> None:
@@ -287,3 +285,27 @@ def test_a_terminal_shows_the_time_left_of_many_lines(program: Program) -> None:
 @pytest.mark.parametrize("switch", ["--quiet", "--json"])
 def test_quiet_and_json_show_no_progress(program: Program, switch: str) -> None:
     assert on_terminal(program, "say", TEXT, switch) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"), [(b"n\n", 130, "Nothing was changed."), (b"y\n", 0, "is gone")]
+)
+def test_a_terminal_is_asked_before_a_voice_is_lost(
+    program: Program, answer: bytes, code: int, words: str
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fake_cli", "{}", "voice", "remove", "me"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    os.write(ours, answer)
+    told, _ = process.communicate(timeout=30)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == code
+    assert b"Delete the voice 'me' for good? [y/N]" in told
+    assert words in told.decode()
+    assert (program.home / "voices" / "me.safetensors").exists() == (code != 0)

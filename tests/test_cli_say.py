@@ -125,12 +125,16 @@ def test_a_long_text_is_spoken_in_pieces_with_its_pauses(program: Program) -> No
 
 def test_a_batch_changes_nothing_but_the_speed(program: Program) -> None:
     program.write("long.txt", "One sentence that is not short. " * 40)
-    sounds = []
+    sounds, prefixes = [], []
     for batch in ("1", "3"):
+        moments: list[str] = []
+        program.backend = FakeBackend(watch=moments.append)
         arguments = ("--file", "long.txt", "--long", "--batch", batch, "--seed", "3")
         assert program.run("say", *arguments, "--out", f"{batch}.wav").code == 0
         sounds.append((program.work / f"{batch}.wav").read_bytes())
+        prefixes.append(moments.count("prefill"))
     assert sounds[0] == sounds[1]
+    assert prefixes[1] == -(-prefixes[0] // 3)
 
 
 def test_a_long_text_without_long_is_hinted_at(program: Program) -> None:

@@ -1,18 +1,25 @@
-"""The MLX engine keeps the contract of all engines, on a tiny model with seeded weights."""
+"""The MLX engine keeps the contract of all engines: whole, quantised, and as it is loaded."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from cbflash.engine import Engine, EngineOptions
-from mlx_port.engine import MLXEngine
+from mlx_port.backend import BACKEND
 from tests.contract import EngineContract
-from tests.seeded_models import write_tiny
 
 
 class TestMLXEngine(EngineContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def engine(cls, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-        folder = write_tiny(tmp_path_factory.mktemp("tiny"))
-        return MLXEngine.load(str(folder), EngineOptions())
+    def engine(cls, tiny_model: Path) -> Engine:
+        return BACKEND.load(str(tiny_model), EngineOptions(dtype="float32"))
+
+
+class TestQuantisedMLXEngine(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls, tiny_model: Path) -> Engine:
+        return BACKEND.load(str(tiny_model), EngineOptions(dtype="float32", bits=4))

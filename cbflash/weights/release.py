@@ -24,6 +24,7 @@ from cbflash.weights.table import (
 
 _SPEECH_EMBEDDING = "speech_emb.weight"
 _AGAIN = "Fetch the model again."
+_SIZES = "Fetch the model again, or does its config.json belong to other files?"
 
 
 def assign(
@@ -44,12 +45,12 @@ def assign(
     wanted = {name for name in parameters if name.split(".")[0] in MODULES[part]}
     for target in sorted(wanted - filled):
         names, _ = sources_of(TABLES[part], target)
-        raise ModelError(f"{where} lacks {names[0]}, which would become {target}.", _AGAIN)
+        raise ModelError(f"{where} lacks {names[0]}, which would become {target}.", _SIZES)
     for target in sorted(filled - wanted):
         names, _ = sources_of(TABLES[part], target)
         raise ModelError(
             f"{where} holds {names[0]}, for which a model of these sizes has no place.",
-            "Does config.json belong to these files?",
+            _SIZES,
         )
     for one in assignments:
         expected = source_shapes(one.transform, parameters[one.target], layout)
@@ -69,7 +70,7 @@ def _check_tensor(file: TensorFile, name: str, expected: Shape) -> None:
     if info.shape != expected:
         raise ModelError(
             f"{file.path}: {name} has the shape {list(info.shape)}, not {list(expected)}.",
-            "Does config.json belong to these files?",
+            _SIZES,
         )
     if info.dtype not in ("F32", "F16", "BF16"):
         raise ModelError(f"{file.path}: {name} is stored as {info.dtype}, not as floats.", _AGAIN)
