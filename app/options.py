@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from app.context import Context
 from cbflash.backends import AUTO, PREFERENCE
-from cbflash.engine import EngineOptions
 from cbflash.settings import PRESETS, Sampling
 
 Command = Callable[[argparse.Namespace, Context], None]
@@ -85,10 +84,6 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--bits", type=int, choices=BITS, help="quantise the decoder while loading (default: no)"
     )
-
-
-def engine_options(args: argparse.Namespace) -> EngineOptions:
-    return EngineOptions(dtype=args.dtype, bits=args.bits)
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:

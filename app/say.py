@@ -9,6 +9,7 @@ from typing import Any
 from app.console import Console
 from app.context import Context
 from app.lines import LineJob, LineRun
+from app.long import LongJob
 from app.options import add_engine_options, add_sampling_options, sampling_of
 from app.outputs import prepare_file
 from app.progress import SpeakingProgress
@@ -145,18 +146,10 @@ def _say_text(args: argparse.Namespace, context: Context) -> None:
     if len(text) > LONGEST_PIECE and not args.long:
         console.note(f"The text has {len(text)} letters; --long speaks it sentence by sentence.")
     speaker, voice = open_speaker(args, context, console, found)
-    progress = SpeakingProgress(console)
     if args.long:
-        progress.total = len(text)
-        speech = speaker.generate_long(
-            text,
-            voice=voice,
-            sampling=sampling,
-            batch=args.batch,
-            on_result=progress.on_result,
-            on_piece=progress.on_text,
-        )
+        speech = LongJob(text, path, args.batch, console).run(speaker, voice, sampling)
     else:
+        progress = SpeakingProgress(console)
         speech = speaker.generate(
             text, voice=voice, sampling=sampling, on_result=progress.on_result
         )

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from app.console import Console
 from app.context import Context
-from app.options import engine_options
 from cbflash.audio import Clip, read_clip
 from cbflash.backends import choose_backend
 from cbflash.checkpoint import Checkpoint, find_model
 from cbflash.clip_check import ClipReport, require_usable
 from cbflash.errors import VoiceError
 from cbflash.synth import ChatterboxFlash
-from cbflash.tokenizer import TextTokenizer
 from cbflash.voice import Voice, load_voice, require_model
 from cbflash.voice_library import SUFFIX, VoiceLibrary
 
@@ -59,9 +57,9 @@ def open_speaker(
     if isinstance(voice, Voice):  # said before gigabytes are loaded
         require_model(voice, checkpoint.model_id, checkpoint.name)
     console.status(f"loading {checkpoint.folder.name} ...", now=True)
-    tokenizer = TextTokenizer.open(checkpoint.files["tokenizer"], checkpoint.config.t3)
-    engine = backend.load(str(checkpoint.folder), engine_options(args))
-    speaker = ChatterboxFlash(engine, tokenizer)
+    speaker = ChatterboxFlash.load(
+        checkpoint.folder, backend=backend, dtype=args.dtype, bits=args.bits
+    )
     if isinstance(voice, Clip):
         console.status(f"listening to {voice.name} ...", now=True)
         voice = speaker.encode_voice(voice)

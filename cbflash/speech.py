@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from cbflash.audio import write_audio
 from cbflash.engine import FloatArray
@@ -46,3 +49,19 @@ class Speech:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .wav or .flac file, whole or not at all. Raises OutputError."""
         write_audio(path, self.samples, self.sample_rate)
+
+
+def join_speech(text: str, parts: Sequence[Speech], seconds: float) -> Speech:
+    """The pieces of a text, one after the other, as one speech that took `seconds`."""
+    return Speech(
+        samples=np.concatenate([part.samples for part in parts]),
+        text=text,
+        tokens=tuple(token for part in parts for token in part.tokens),
+        unknown=tuple(dict.fromkeys(letter for part in parts for letter in part.unknown)),
+        seed=parts[0].seed,
+        seconds=seconds,
+        first_block=parts[0].first_block,
+        blocks=sum(part.blocks for part in parts),
+        steps=sum(part.steps for part in parts),
+        ended=all(part.ended for part in parts),
+    )

@@ -24,6 +24,7 @@ from cbflash.audio import Clip, read_clip
 from cbflash.backends import AUTO, choose_backend
 from cbflash.checkpoint import DEFAULT_REPO, Checkpoint, find_model
 from cbflash.engine import (
+    Backend,
     BlockResult,
     Engine,
     EngineOptions,
@@ -34,7 +35,7 @@ from cbflash.engine import (
 from cbflash.errors import UsageError
 from cbflash.hub import Progress, download_model, downloaded_model
 from cbflash.settings import Sampling
-from cbflash.speech import Speech
+from cbflash.speech import Speech, join_speech
 from cbflash.text import is_speakable, normalise, split
 from cbflash.tokenizer import TextTokenizer
 from cbflash.tokens import SAMPLE_RATE, budget
@@ -80,7 +81,7 @@ class ChatterboxFlash:
         cls,
         model: str | os.PathLike[str] | None = None,
         *,
-        backend: str = AUTO,
+        backend: str | Backend = AUTO,
         dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         bits: Literal[4, 8] | None = None,
     ) -> ChatterboxFlash:
@@ -90,10 +91,10 @@ class ChatterboxFlash:
         dtype, bits: of the decoder; None leaves them to the engine and the model.
         Raises ModelError, EngineError or UsageError.
         """
-        chosen = choose_backend(backend)
-        folder = find_model(None if model is None else os.fspath(model))
-        tokenizer = TextTokenizer.open(Checkpoint.open(folder).files["tokenizer"])
-        engine = chosen.load(str(folder), EngineOptions(dtype=dtype, bits=bits))
+        chosen = choose_backend(backend) if isinstance(backend, str) else backend
+        checkpoint = Checkpoint.open(find_model(None if model is None else os.fspath(model)))
+        tokenizer = TextTokenizer.open(checkpoint.files["tokenizer"], checkpoint.config.t3)
+        engine = chosen.load(str(checkpoint.folder), EngineOptions(dtype=dtype, bits=bits))
         return cls(engine, tokenizer)
 
     @classmethod
@@ -115,7 +116,7 @@ class ChatterboxFlash:
         folder = downloaded_model(repo, revision) or download_model(
             repo, revision=revision, progress=progress
         )
-        return cls.load(folder, backend=chosen.name, dtype=dtype, bits=bits)
+        return cls.load(folder, backend=chosen, dtype=dtype, bits=bits)
 
     def encode_voice(self, clip: Clip | str | os.PathLike[str], name: str | None = None) -> Voice:
         """Make a voice of a reference clip: 6 to 10 seconds of one speaker.
@@ -189,46 +190,26 @@ class ChatterboxFlash:
         """Speak a text of any length, split at sentence, clause, then word boundaries.
 
         `[pause 0.8s]` in the text is honoured. batch: pieces decoded together. on_piece:
-        called with (pieces done, pieces in all, the piece's speech).
+        called with (pieces done, pieces in all, the piece's speech with its pauses).
         """
         begun = time.perf_counter()
         chosen = _sampling(sampling, preset, options)
-        if not is_speakable(text):
-            raise _unspeakable(text)
-        pieces = split(text, budget=LONGEST_PIECE, length=len)
+        pieces = _pieces(text)
         [spoken_voice] = self._voices([voice], 1)
-        speakable = [i for i, piece in enumerate(pieces) if is_speakable(piece.text)]
-        spoken: dict[int, Speech] = {}
-        for first in range(0, len(speakable), batch):
-            part = speakable[first : first + batch]
+        spoken: list[Speech] = []
+        for first in range(0, len(pieces), batch):
+            part = pieces[first : first + batch]
             speeches = self.generate_batch(
-                [pieces[i].text for i in part],
+                [piece.text for piece in part],
                 voices=[spoken_voice],
                 sampling=chosen.replace(seed=_seed_of(chosen, first)),
                 on_result=on_result,
             )
-            for i, speech in zip(part, speeches, strict=True):
-                spoken[i] = speech
+            for piece, speech in zip(part, speeches, strict=True):
+                spoken.append(piece.paused(speech))
                 if on_piece:
-                    on_piece(len(spoken), len(speakable), speech)
-        samples: list[FloatArray] = []
-        for i, piece in enumerate(pieces):
-            if i in spoken:
-                samples.append(spoken[i].samples)
-            samples.append(np.zeros(round(piece.pause * SAMPLE_RATE), np.float32))
-        ordered = [spoken[i] for i in speakable]
-        return Speech(
-            samples=np.concatenate(samples),
-            text=text,
-            tokens=tuple(token for speech in ordered for token in speech.tokens),
-            unknown=tuple(dict.fromkeys(c for speech in ordered for c in speech.unknown)),
-            seed=_seed_of(chosen, 0),
-            seconds=time.perf_counter() - begun,
-            first_block=ordered[0].first_block,
-            blocks=sum(speech.blocks for speech in ordered),
-            steps=sum(speech.steps for speech in ordered),
-            ended=all(speech.ended for speech in ordered),
-        )
+                    on_piece(len(spoken), len(pieces), spoken[-1])
+        return join_speech(text, spoken, time.perf_counter() - begun)
 
     # -- the stages --------------------------------------------------------------------
 
@@ -314,6 +295,42 @@ def _speech(utterance: _Utterance, samples: FloatArray, seconds: float) -> Speec
         steps=utterance.steps,
         ended=utterance.ended,
     )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a long text, with the seconds of silence around it."""
+
+    text: str
+    before: float
+    after: float
+
+    def paused(self, speech: Speech) -> Speech:
+        silences = [
+            np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+            for seconds in (self.before, self.after)
+        ]
+        return dataclasses.replace(
+            speech, samples=np.concatenate([silences[0], speech.samples, silences[1]])
+        )
+
+
+def _pieces(text: str) -> list[_Piece]:
+    """What of a long text can be spoken; pauses of what cannot go to its neighbour."""
+    pieces: list[_Piece] = []
+    before = 0.0
+    for piece in split(text, budget=LONGEST_PIECE):
+        if is_speakable(piece.text):
+            pieces.append(_Piece(piece.text, before, piece.pause))
+            before = 0.0
+        elif pieces:
+            last = pieces[-1]
+            pieces[-1] = dataclasses.replace(last, after=last.after + piece.pause)
+        else:
+            before += piece.pause
+    if not pieces:
+        raise _unspeakable(text)
+    return pieces
 
 
 def _unspeakable(text: str) -> UsageError:

@@ -9,6 +9,7 @@ import pytest
 
 from app.options import SAMPLING_HELP
 from app.parser import build_parser
+from cbflash.errors import EngineError
 from cbflash.fake import SPEECH_PER_TEXT, FakeBackend
 from cbflash.settings import PRESETS, Sampling
 from cbflash.voice import load_voice, save_voice
@@ -135,6 +136,35 @@ def test_a_batch_changes_nothing_but_the_speed(program: Program) -> None:
         prefixes.append(moments.count("prefill"))
     assert sounds[0] == sounds[1]
     assert prefixes[1] == -(-prefixes[0] // 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (EngineError("The card fell out."), 7)]
+)
+def test_what_was_spoken_of_a_long_text_is_kept(
+    program: Program, error: BaseException, code: int
+) -> None:
+    prefixes = 0
+
+    def third_prefix_fails(moment: str) -> None:
+        nonlocal prefixes
+        prefixes += moment == "prefill"
+        if prefixes == 3:
+            raise error
+
+    program.write("long.txt", "One sentence that is not short. " * 40)
+    program.backend = FakeBackend(watch=third_prefix_fails)
+    done = program.run("say", "--file", "long.txt", "--long", "--seed", "3")
+    assert done.code == code
+    assert not (program.work / "long.wav").exists()
+    assert "long.unfinished.wav" in done.err
+    kept = seconds_of(program.work / "long.unfinished.wav")
+
+    program.backend = FakeBackend()
+    [whole] = program.run("say", "--file", "long.txt", "--long", "--seed", "3", "--json").records
+    assert 0 < kept < whole["duration"]
+    start = (program.work / "long.unfinished.wav").read_bytes()[44:-2]
+    assert (program.work / "long.wav").read_bytes()[44:].startswith(start)
 
 
 def test_a_long_text_without_long_is_hinted_at(program: Program) -> None:
