@@ -59,11 +59,11 @@ release.
 
 ## Use
 
-    cbflash model download REPO
+    cbflash models download REPO
     cbflash say --model REPO --voice clip.wav "Hello from my own machine."
 
 REPO is this repository's name. `config.json` says all sizes, how every network is stored,
-and the hashes of the files it was made from. `cbflash model verify` checks the files.
+and the hashes of the files it was made from. `cbflash models verify` checks the files.
 
 Clone only voices that you may use.
 """

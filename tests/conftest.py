@@ -15,3 +15,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.seeded_models import write_tiny
 
     return write_tiny(tmp_path_factory.mktemp("release") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_4bit(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """The tiny model converted with 4 bits. Not to be changed."""
+    from convert import convert
+
+    return convert(tiny_model, tmp_path_factory.mktemp("converted") / "4bit")

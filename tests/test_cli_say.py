@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import StopRequest
 from app.options import SAMPLING_HELP
 from app.parser import build_parser
 from cbflash.errors import EngineError
@@ -139,7 +140,7 @@ def test_a_batch_changes_nothing_but_the_speed(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(KeyboardInterrupt(), 130), (EngineError("The card fell out."), 7)]
+    ("error", "code"), [(StopRequest(2), 130), (EngineError("The card fell out."), 7)]
 )
 def test_what_was_spoken_of_a_long_text_is_kept(
     program: Program, error: BaseException, code: int
