@@ -139,6 +139,7 @@ def decoder_of(path: Path, config):  # type: ignore[no-untyped-def]
     from cbflash.tensorfile import TensorFile
     from cbflash.weights.release import assemble, assign
     from mlx_port.t3 import T3
+    from mlx_port.weights import suit_device
 
     model, file = T3(config), TensorFile.open(path)
     shapes = {f"t3.{name}": tuple(p.shape) for name, p in tree_flatten(model.parameters())}
@@ -148,6 +149,10 @@ def decoder_of(path: Path, config):  # type: ignore[no-untyped-def]
         mx.eval(weights[-1][1])
         file.release()
     model.load_weights(weights, strict=True)
+    del weights
+    suit_device(model)
+    for layer in model.layers:  # one at a time, so that no second copy of all is alive
+        mx.eval(layer.parameters())
     return model
 
 

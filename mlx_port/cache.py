@@ -17,8 +17,13 @@ from dataclasses import dataclass, replace
 import mlx.core as mx
 
 from cbflash.config import T3Config
+from mlx_port.device import on_gpu
 
-GROWTH = 256  # slots; every growth is a new shape, and a new shape is traced once
+
+def growth() -> int:
+    """Slots by which a cache grows. Every growth is a new shape, which is traced once; on a
+    GPU empty slots cost next to nothing, on a CPU they cost as much as full ones."""
+    return 256 if on_gpu() else 32
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class KVCache:
         missing = self.offset + length - self.slots
         if missing <= 0:
             return self
-        more = -(-missing // GROWTH) * GROWTH
+        more = _whole_growths(missing)
         return replace(
             self,
             keys=[_widen(k, more) for k in self.keys],
@@ -74,7 +79,7 @@ class KVCache:
 def join(parts: list[KVCache], config: T3Config) -> KVCache:
     """One cache of several prompts' prefixes, right-aligned; rows in the order of `parts`."""
     prefix = max(part.prefix for part in parts)
-    slots = -(-(prefix + 2 * config.block_size) // GROWTH) * GROWTH
+    slots = _whole_growths(prefix + 2 * config.block_size)
 
     def stack(buffers: list[mx.array]) -> mx.array:
         placed = [
@@ -100,6 +105,10 @@ def join(parts: list[KVCache], config: T3Config) -> KVCache:
         prefix=prefix,
         offset=prefix,
     )
+
+
+def _whole_growths(slots: int) -> int:
+    return -(-slots // growth()) * growth()
 
 
 def _widen(buffer: mx.array, more: int) -> mx.array:

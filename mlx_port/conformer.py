@@ -16,6 +16,8 @@ import mlx.nn as nn
 
 from cbflash.config import FlowConfig
 from cbflash.tokens import FRAMES_PER_TOKEN
+from mlx_port.attention import attend
+from mlx_port.exp import silu
 from mlx_port.layers import MLP, Conv1d, causal
 
 # Inside a layer the released norms guard against zero variance only.
@@ -50,7 +52,7 @@ class RelativeAttention(nn.Module):
             )
         )
         by_distance = (q + self.position_bias[:, None]) @ p.swapaxes(-1, -2)
-        mixed = mx.fast.scaled_dot_product_attention(
+        mixed = attend(
             q + self.content_bias[:, None],
             k,
             v,
@@ -100,7 +102,7 @@ class EncoderLayer(nn.Module):
 
     def __call__(self, x: mx.array, distances: mx.array) -> mx.array:
         x = x + self.attention(self.attention_norm(x), distances)
-        hidden = nn.silu(self.mlp.up_proj(self.mlp_norm(x)))
+        hidden = silu(self.mlp.up_proj(self.mlp_norm(x)))
         return x + self.mlp.down_proj(hidden)
 
 

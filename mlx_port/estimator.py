@@ -15,6 +15,8 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from cbflash.config import FlowConfig
+from mlx_port.attention import attend
+from mlx_port.exp import silu
 from mlx_port.gelu import gelu
 from mlx_port.layers import MLP, Conv1d, causal, mish
 
@@ -54,7 +56,7 @@ class TimeMLP(nn.Module):
         self.down_proj = nn.Linear(width, width)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.down_proj(nn.silu(self.up_proj(x)))
+        return self.down_proj(silu(self.up_proj(x)))
 
 
 class ConvBlock(nn.Module):
@@ -105,7 +107,7 @@ class Attention(nn.Module):
             project(x).reshape(batch, frames, self._heads, -1).swapaxes(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        mixed = mx.fast.scaled_dot_product_attention(q, k, v, scale=self._scale)
+        mixed = attend(q, k, v, scale=self._scale)
         return self.o_proj(mixed.swapaxes(1, 2).reshape(batch, frames, -1))
 
 

@@ -10,6 +10,8 @@ from functools import partial
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlx_port.exp import exp
+
 
 class Conv1d(nn.Module):
     """A convolution over time that pads with zeros, `padding` = frames (left, right).
@@ -127,13 +129,13 @@ def snake(x: mx.array, alpha: mx.array) -> mx.array:
     return x + mx.square(mx.sin(alpha * x)) / (alpha + 1e-9)
 
 
-@partial(mx.compile, shapeless=True)
+@mx.compile
 def mish(x: mx.array) -> mx.array:
     """x * tanh(log(1 + e^x)) with one exponential: tanh(log(1 + n)) = n (n + 2) / (n (n + 2) + 2).
 
     Above 20 the factor is 1 in float32, and e^x must not overflow.
     """
-    n = mx.exp(mx.minimum(x, 20.0))
+    n = exp(mx.minimum(x, 20.0))
     y = n * (n + 2.0)
     return x * (y / (y + 2.0))
 

@@ -10,6 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from cbflash.config import S3TokenizerConfig
+from mlx_port.attention import attend
 from mlx_port.gelu import gelu
 from mlx_port.layers import centred
 
@@ -68,7 +69,7 @@ class Attention(nn.Module):
         value = self.value(x)
         query, key = (self._rotate(self._split(part)) for part in (self.query(x), self.key(x)))
         scale = query.shape[-1] ** -0.5
-        mixed = mx.fast.scaled_dot_product_attention(query, key, self._split(value), scale=scale)
+        mixed = attend(query, key, self._split(value), scale=scale)
         mixed = mixed.swapaxes(1, 2).reshape(x.shape)
         return self.out(mixed) + self.memory(value)
 

@@ -15,6 +15,8 @@ import mlx.nn as nn
 
 from cbflash.config import T3Config
 from cbflash.rope import inverse_frequencies
+from mlx_port.attention import attend
+from mlx_port.exp import silu
 
 
 class Attention(nn.Module):
@@ -23,9 +25,7 @@ class Attention(nn.Module):
     def __init__(self, config: T3Config) -> None:
         super().__init__()
         inner = config.heads * config.head_dim
-        self.q_proj = nn.Linear(config.width, inner, bias=False)
-        self.k_proj = nn.Linear(config.width, inner, bias=False)
-        self.v_proj = nn.Linear(config.width, inner, bias=False)
+        self.qkv_proj = nn.Linear(config.width, 3 * inner, bias=False)
         self.o_proj = nn.Linear(inner, config.width, bias=False)
         self._heads = config.heads
         self._scale = config.head_dim**-0.5
@@ -43,14 +43,12 @@ class Attention(nn.Module):
     ) -> tuple[mx.array, mx.array, mx.array]:
         """x [R, Q, W] -> [R, Q, W], and the buffers with slots start .. start+Q written."""
         rows, length, _ = x.shape
-        q, k, v = (
-            project(x).reshape(rows, length, self._heads, -1).swapaxes(1, 2)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        qkv = self.qkv_proj(x).reshape(rows, length, 3, self._heads, -1)
+        q, k, v = (qkv[:, :, part].swapaxes(1, 2) for part in range(3))
         q, k = self._rotate(q, positions), self._rotate(k, positions)
         keys = mx.slice_update(keys, k, start, axes=(2,))
         values = mx.slice_update(values, v, start, axes=(2,))
-        mixed = mx.fast.scaled_dot_product_attention(q, keys, values, scale=self._scale, mask=mask)
+        mixed = attend(q, keys, values, scale=self._scale, mask=mask)
         mixed = mixed.swapaxes(1, 2).reshape(rows, length, -1)
         return self.o_proj(mixed), keys, values
 
@@ -71,12 +69,13 @@ class MLP(nn.Module):
 
     def __init__(self, config: T3Config) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.width, config.mlp, bias=False)
-        self.up_proj = nn.Linear(config.width, config.mlp, bias=False)
+        self.gate_up_proj = nn.Linear(config.width, 2 * config.mlp, bias=False)
         self.down_proj = nn.Linear(config.mlp, config.width, bias=False)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate_up = self.gate_up_proj(x)
+        half = gate_up.shape[-1] // 2
+        return self.down_proj(silu(gate_up[..., :half]) * gate_up[..., half:])
 
 
 class Layer(nn.Module):
@@ -133,7 +132,7 @@ class Perceiver(nn.Module):
             projected.reshape(1, projected.shape[1], self._heads, -1).swapaxes(1, 2)
             for projected in (self.to_q(normed), self.to_k(source), self.to_v(source))
         )
-        mixed = mx.fast.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5)
+        mixed = attend(q, k, v, scale=q.shape[-1] ** -0.5)
         return x + self.proj_out(mixed.swapaxes(1, 2).reshape(x.shape))
 
 

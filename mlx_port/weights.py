@@ -70,8 +70,23 @@ def load_model(
         if stored is None:
             mx.eval(weights[-1][1])
     model.load_weights(weights, strict=True)
+    suit_device(model)
     mx.eval(model.t3.parameters(), model.flow.parameters(), model.hift.parameters())
     return model
+
+
+def suit_device(model: nn.Module) -> None:
+    """Lay the matrices of linear layers out as the device multiplies them fastest.
+
+    On a CPU that is the other way round in memory: BLAS then copies a panel of the weights
+    in order instead of gathering it, a fifth faster for the few rows of a block. The arrays
+    keep their shape.
+    """
+    if on_gpu():
+        return
+    for _, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            module.weight = mx.contiguous(module.weight.T).T
 
 
 def decoder_bits(model: Chatterbox) -> int | None:

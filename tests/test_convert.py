@@ -90,9 +90,9 @@ def test_eight_bits_lose_little(tmp_path: Path, tiny_model: Path, tiny_4bit: Pat
 def test_groups_that_do_not_fit_leave_a_matrix_alone() -> None:
     parameters = parameter_shapes(Chatterbox(TINY))
     small, large = (recipe(Options(group_size=size), parameters)["t3"] for size in (64, 128))
-    assert small.quantises("t3.layers.1.attention.q_proj")
+    assert small.quantises("t3.layers.1.attention.qkv_proj")
     assert small.quantises("t3.layers.1.mlp.down_proj")
-    assert not large.quantises("t3.layers.1.attention.q_proj")  # rows of 64
+    assert not large.quantises("t3.layers.1.attention.qkv_proj")  # rows of 64
     assert large.quantises("t3.layers.1.mlp.down_proj")  # rows of 128
     for name in ("t3.text_embedding", "t3.speech_positions", "t3.conditioning.speaker", "t3.norm"):
         assert not small.quantises(name)

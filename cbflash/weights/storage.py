@@ -26,8 +26,8 @@ GROUP_SIZES = (32, 64, 128)
 
 # Every matrix of the decoder that a token passes through; the rest is small, or a lookup.
 T3_LINEARS = (
-    *(f"t3.layers.{{i}}.attention.{name}" for name in ("q_proj", "k_proj", "v_proj", "o_proj")),
-    *(f"t3.layers.{{i}}.mlp.{name}" for name in ("gate_proj", "up_proj", "down_proj")),
+    *(f"t3.layers.{{i}}.attention.{name}" for name in ("qkv_proj", "o_proj")),
+    *(f"t3.layers.{{i}}.mlp.{name}" for name in ("gate_up_proj", "down_proj")),
     "t3.speech_head",
 )
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from cbflash.weights.table import Rule, rule
 
-_ATTENTION = tuple(
-    rule(f"tfmr.layers.{{i}}.self_attn.{name}.weight", f"t3.layers.{{i}}.attention.{name}.weight")
-    for name in ("q_proj", "k_proj", "v_proj", "o_proj")
-)
-_MLP = tuple(
-    rule(f"tfmr.layers.{{i}}.mlp.{name}.weight", f"t3.layers.{{i}}.mlp.{name}.weight")
-    for name in ("gate_proj", "up_proj", "down_proj")
+_LAYER = "tfmr.layers.{i}"
+
+# Matrices with the same input are joined: the fewer and larger the products, the better.
+_LAYERS = (
+    rule(
+        tuple(f"{_LAYER}.self_attn.{name}.weight" for name in ("q_proj", "k_proj", "v_proj")),
+        "t3.layers.{i}.attention.qkv_proj.weight",
+        "join3",
+    ),
+    rule(f"{_LAYER}.self_attn.o_proj.weight", "t3.layers.{i}.attention.o_proj.weight"),
+    rule(
+        tuple(f"{_LAYER}.mlp.{name}.weight" for name in ("gate_proj", "up_proj")),
+        "t3.layers.{i}.mlp.gate_up_proj.weight",
+        "join2",
+    ),
+    rule(f"{_LAYER}.mlp.down_proj.weight", "t3.layers.{i}.mlp.down_proj.weight"),
+    rule(f"{_LAYER}.input_layernorm.weight", "t3.layers.{i}.attention_norm.weight"),
+    rule(f"{_LAYER}.post_attention_layernorm.weight", "t3.layers.{i}.mlp_norm.weight"),
 )
 _PERCEIVER = tuple(
     rule(
@@ -31,10 +42,7 @@ RULES: tuple[Rule, ...] = (
     rule("cond_enc.emotion_adv_fc.weight", "t3.conditioning.emotion.weight"),
     rule("cond_enc.perceiver.pre_attention_query", "t3.conditioning.perceiver.queries"),
     *_PERCEIVER,
-    *_ATTENTION,
-    *_MLP,
-    rule("tfmr.layers.{i}.input_layernorm.weight", "t3.layers.{i}.attention_norm.weight"),
-    rule("tfmr.layers.{i}.post_attention_layernorm.weight", "t3.layers.{i}.mlp_norm.weight"),
+    *_LAYERS,
     rule("tfmr.norm.weight", "t3.norm.weight"),
     rule("speech_head.weight", "t3.speech_head.weight"),
     # Left from the autoregressive model: text prediction was a training loss only, and the

@@ -93,12 +93,21 @@ def _batch_norm(parts: Sequence[Array]) -> Array:
     return np.stack([scale, bias - mean * scale]).astype(np.float32)
 
 
+def _joined(count: int) -> Transform:
+    """Matrices of equal shape one below the other: one product instead of `count`."""
+    return Transform(
+        np.concatenate, sources=lambda shape: ((shape[0] // count, *shape[1:]),) * count
+    )
+
+
 _CONV1D = (0, 2, 1)  # torch [out, in, kernel] -> [out, kernel, in]
 _CONV_TRANSPOSE1D = (2, 1, 0)  # torch [in, out, kernel] -> [kernel, out, in]
 
 TRANSFORMS: dict[str, Transform] = {
     "copy": Transform(lambda parts: parts[0]),
     "sum": Transform(lambda parts: np.add(*parts), sources=lambda shape: (shape, shape)),
+    "join2": _joined(2),
+    "join3": _joined(3),
     "conv1d": Transform(lambda parts: parts[0], _CONV1D),
     "conv2d": Transform(lambda parts: parts[0], (0, 2, 3, 1)),
     "conv_transpose1d": Transform(lambda parts: parts[0], _CONV_TRANSPOSE1D),
