@@ -59,20 +59,25 @@ def in_child(name: str, options: argparse.Namespace) -> dict:
 
 
 def report(runs: dict[str, list[dict]]) -> None:
-    print("| engine | time per block, s | prefix and first block, s | peak memory, GB |")
-    print("|---|---:|---:|---:|")
-    best = {name: min(run["block"] for run in every) for name, every in runs.items()}
-    peak = {name: min(run["peak"] for run in every) for name, every in runs.items()}
-    for name, every in runs.items():
-        first = min(run["first"] for run in every)
-        print(f"| {name} | {best[name]:.3f} | {first:.3f} | {peak[name] / 1e9:.2f} |")
+    columns = {
+        "block": "time per block, s",
+        "first": "prefix and first block, s",
+        "whole": "all blocks, s",
+        "peak": "peak memory, GB",
+    }
+    best = {
+        name: {column: min(run[column] for run in every) for column in columns}
+        for name, every in runs.items()
+    }
+    print(f"| engine | {' | '.join(columns.values())} |")
+    print("|---|" + "---:|" * len(columns))
+    for name, figures in best.items():
+        print(f"| {name} | " + " | ".join(f"{figure:.2f}" for figure in figures.values()) + " |")
     if len(runs) == 2:
+        ratios = [best["released"][column] / best["ours"][column] for column in columns]
+        print("| ratio released / ours | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
         ours, released = (every[0]["tokens"] for every in runs.values())
         same = sum(a == b for a, b in zip(ours, released, strict=True))
-        print(
-            f"| ratio released / ours | {best['released'] / best['ours']:.2f} | |"
-            f" {peak['released'] / peak['ours']:.2f} |"
-        )
         print(f"\nSame tokens: {same} of {len(ours)}.", end=" ")
     looks = runs["ours"][0]["looks"] if "ours" in runs else 0
     print(f"Host looks at device values per block, ours: {looks:g}.")
@@ -84,7 +89,8 @@ def measure(name: str, folder: Path, blocks: int) -> dict:
     return {
         "first": seconds[0],
         "block": min(seconds[1:]),
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "whole": sum(seconds),
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "tokens": tokens,
         "looks": looks,
     }

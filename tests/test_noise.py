@@ -26,7 +26,8 @@ def test_keys_differ_in_every_argument() -> None:
 
 def test_uniform_numbers_are_uniform() -> None:
     numbers = uniform(noise_key(5, 0, 0, "token"), COUNT)
-    assert numbers.min() > 0 and numbers.max() < 1
+    assert numbers.min() > 0
+    assert numbers.max() < 1
     counts, _ = np.histogram(numbers, bins=100, range=(0, 1))
     expected = COUNT / 100
     chi_square = float(((counts - expected) ** 2 / expected).sum())
