@@ -61,6 +61,8 @@ def warn_of(console: Console, speech: Speech, where: str = "") -> None:
     if speech.unknown:
         letters = ", ".join(repr(letter) for letter in speech.unknown)
         console.note(f"{where}Left out, for the model does not know them: {letters}.")
+    if not speech.tokens:
+        console.note(f"{where}The model ended before it said anything. Try another --seed.")
     if not speech.ended:
         console.note(
             f"{where}The speech was cut off after {len(speech.tokens)} speech tokens, before its "

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.cli import StopRequest
+from app.console import Console
 from app.options import SAMPLING_HELP
 from app.parser import build_parser
+from app.report import warn_of
 from cbflash.errors import EngineError
 from cbflash.fake import SPEECH_PER_TEXT, FakeBackend
 from cbflash.settings import PRESETS, Sampling
+from cbflash.speech import Speech
 from cbflash.voice import load_voice, save_voice
 from tests.fake_cli import Program, seconds_of
 
@@ -107,6 +111,24 @@ def test_speech_that_was_cut_off_is_told(program: Program) -> None:
     assert done.records[0]["ended"] is False
     assert done.records[0]["tokens"] == 20
     assert "cut off after 20 speech tokens" in done.err
+
+
+def test_speech_that_is_no_speech_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = Speech(
+        samples=np.zeros(0, np.float32),
+        text=TEXT,
+        tokens=(),
+        unknown=(),
+        seed=2,
+        seconds=0.2,
+        first_block=0.1,
+        blocks=1,
+        steps=10,
+        ended=True,
+    )
+    warn_of(Console(), nothing)
+    assert "ended before it said anything" in capsys.readouterr().err
+    assert nothing.real_time_factor == float("inf")
 
 
 # -- long texts ----------------------------------------------------------------------------
