@@ -56,7 +56,8 @@ class LineJob:
                 "Use --resume to go on, --force to replace what is there, or another --out-dir.",
             )
         self._require_same_texts(there)
-        return [line for line in self.lines if line not in there]
+        done = set(there)
+        return [line for line in self.lines if line not in done]
 
     def _require_same_texts(self, there: Sequence[Line]) -> None:
         texts = SpeechManifest(self.folder).texts()

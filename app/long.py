@@ -7,7 +7,6 @@ from pathlib import Path
 
 from app.console import Console
 from app.progress import SpeakingProgress
-from cbflash.errors import CbflashError
 from cbflash.settings import Sampling
 from cbflash.speech import Speech, join_speech
 from cbflash.synth import ChatterboxFlash
@@ -18,8 +17,8 @@ from cbflash.voice import Voice
 class LongJob:
     """One long text for one file.
 
-    When the work ends before the text does (Ctrl-C, an engine that fails), the pieces spoken
-    so far go to a file of their own beside `path`, and the reason goes on its way.
+    When the work ends before the text does (Ctrl-C, an engine that fails in any way), the
+    pieces spoken so far go to a file of their own beside `path`, and the reason goes on its way.
     """
 
     text: str
@@ -27,11 +26,6 @@ class LongJob:
     batch: int
     console: Console
     _spoken: list[Speech] = field(default_factory=list, init=False)
-
-    @property
-    def rest(self) -> Path:
-        """Where an unfinished text goes."""
-        return self.path.with_name(f"{self.path.stem}.unfinished{self.path.suffix}")
 
     def run(self, speaker: ChatterboxFlash, voice: Voice, sampling: Sampling) -> Speech:
         """Speak all of it."""
@@ -41,8 +35,9 @@ class LongJob:
             self._spoken.append(speech)
             progress.on_text(number, count, speech)
 
+        finished: Speech | None = None
         try:
-            return speaker.generate_long(
+            finished = speaker.generate_long(
                 self.text,
                 voice=voice,
                 sampling=sampling,
@@ -50,16 +45,28 @@ class LongJob:
                 on_result=progress.on_result,
                 on_piece=on_piece,
             )
-        except (KeyboardInterrupt, CbflashError):
-            self._keep()
-            raise
+        finally:
+            if finished is None:
+                self._keep()
+        return finished
 
     def _keep(self) -> None:
         if not self._spoken:
             return
         part = join_speech(self.text, self._spoken, sum(one.seconds for one in self._spoken))
-        part.save(self.rest)
+        path = self._free_path()
+        part.save(path)
         self.console.note(
-            f"What was spoken so far, {part.duration:.1f} s, is in {self.rest}; "
+            f"What was spoken so far, {part.duration:.1f} s, is in {path}; "
             f"its last words are: ...{self._spoken[-1].text[-40:]!r}"
         )
+
+    def _free_path(self) -> Path:
+        """Where an unfinished text goes: never over an earlier one, which may be longer."""
+        number, mark = 1, ""
+        while True:
+            path = self.path.with_name(f"{self.path.stem}.unfinished{mark}{self.path.suffix}")
+            if not path.exists():
+                return path
+            number += 1
+            mark = f"-{number}"

@@ -106,7 +106,7 @@ def check_model(args: argparse.Namespace, context: Context) -> None:
         console.report(f"{'good' if line.ok else 'BAD '}  {line.file}: {line.message}")
     bad = [line.file for line in lines if not line.ok]
     if bad:
-        raise ModelError(f"{folder.name}: {spell_count(len(bad), 'file')} of it bad.", _AGAIN)
+        raise ModelError(f"{folder.name}: {spell_count(len(bad), 'bad file')}.", _AGAIN)
 
 
 def print_path(args: argparse.Namespace, context: Context) -> None:

@@ -10,12 +10,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from app.context import Context
 from cbflash.backends import AUTO, PREFERENCE
+from cbflash.engine import Bits, Dtype
 from cbflash.settings import PRESETS, Sampling
 
 Command = Callable[[argparse.Namespace, Context], None]
 
-DTYPES = ("float32", "bfloat16", "float16")
-BITS = (4, 8)
 BEST = "best"
 
 # One line for each field of Sampling.
@@ -79,10 +78,15 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "CBFLASH_BACKEND changes it)",
     )
     group.add_argument(
-        "--dtype", choices=DTYPES, help="of the decoder's numbers (default: as the engine likes)"
+        "--dtype",
+        choices=get_args(Dtype),
+        help="of the decoder's numbers (default: as the engine likes)",
     )
     group.add_argument(
-        "--bits", type=int, choices=BITS, help="quantise the decoder while loading (default: no)"
+        "--bits",
+        type=int,
+        choices=get_args(Bits),
+        help="quantise the decoder while loading (default: no)",
     )
 
 

@@ -120,7 +120,7 @@ def rename_voice(args: argparse.Namespace, context: Context) -> None:
 def remove_voice(args: argparse.Namespace, context: Context) -> None:
     console = Console.of(args)
     library = VoiceLibrary()
-    _require_known(library, args.name)
+    library.path_of(args.name)  # raises for an unknown name, before anybody is asked
     console.confirm(f"Delete the voice {args.name!r} for good?", args.yes)
     library.remove(args.name)
     console.report(f"Voice {args.name!r} is gone.")
@@ -149,22 +149,9 @@ def describe_voice(voice: Voice) -> dict[str, Any]:
     }
 
 
-def _names(library: VoiceLibrary) -> set[str]:
-    """All names that are taken, those of damaged files too, as they are compared."""
-    listed = library.list()
-    names = [voice.name for voice in listed.voices]
-    return {name.casefold() for name in names + [damaged.path.stem for damaged in listed.damaged]}
-
-
 def _require_free(library: VoiceLibrary, name: str, force: bool) -> None:
     """As `VoiceLibrary.add` does, but before a model is loaded for nothing."""
-    if check_name(name).casefold() in _names(library) and not force:
+    if library.find(check_name(name)) is not None and not force:
         raise VoiceError(
             f"There is a voice {name!r} already.", "Choose another name, or use --force."
         )
-
-
-def _require_known(library: VoiceLibrary, name: str) -> None:
-    """Nobody is asked about a voice that is not there."""
-    if name.casefold() not in _names(library):
-        library.get(name)

@@ -67,7 +67,7 @@ def convert_here(source: Path, out: str, bits: str) -> dict[str, float]:
     from convert import convert
 
     begun = time.perf_counter()
-    convert(source, Path(out), bits=int(bits))  # type: ignore[arg-type]
+    convert(source, Path(out), bits=int(bits))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return {"seconds": time.perf_counter() - begun, "peak": peak}
 

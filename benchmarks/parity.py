@@ -114,7 +114,7 @@ def run_released(folder: Path, clip: Path) -> dict[str, np.ndarray]:
     spoken: dict[str, torch.Tensor] = {}
     generate = tts.t3.generate
 
-    def noting(**options):  # type: ignore[no-untyped-def]
+    def noting(**options):
         spoken["tokens"] = generate(**options)
         frames = voice["flow prompt mel"].shape[0] + 2 * spoken["tokens"].shape[1]
         noise.update(_noise(frames, voice["flow prompt tokens"].size))
@@ -138,7 +138,7 @@ def run_released(folder: Path, clip: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _noise(frames: int, prompt_tokens: int) -> dict:  # type: ignore[type-arg]
+def _noise(frames: int, prompt_tokens: int) -> dict:
     """Our noise of an utterance, in the released shapes."""
     import torch
 
@@ -154,7 +154,7 @@ def _noise(frames: int, prompt_tokens: int) -> dict:  # type: ignore[type-arg]
     }
 
 
-def _our_noise(noise: dict):  # type: ignore[no-untyped-def, type-arg]
+def _our_noise(noise: dict):
     """The released draws of flow and vocoder replaced by `noise`."""
     from contextlib import ExitStack
 

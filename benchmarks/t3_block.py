@@ -115,7 +115,7 @@ def run_ours(folder: Path, blocks: int) -> tuple[list[int], list[float], float]:
     looks = 0
 
     class Counting(Decoder):
-        def tokens(self, state):  # type: ignore[no-untyped-def]
+        def tokens(self, state):
             nonlocal looks
             looks += 1
             return super().tokens(state)
@@ -136,7 +136,7 @@ def run_ours(folder: Path, blocks: int) -> tuple[list[int], list[float], float]:
     return tokens, seconds, looks / len(seconds)
 
 
-def decoder_of(path: Path, config):  # type: ignore[no-untyped-def]
+def decoder_of(path: Path, config):
     """The decoder alone, in float32: the released side loads no more either."""
     import mlx.core as mx
     from mlx.utils import tree_flatten
@@ -185,7 +185,7 @@ def run_released(folder: Path, blocks: int) -> tuple[list[int], list[float], flo
     engine = released_mlx.MLXEngine
     advance = engine.advance_cache
 
-    def noting(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def noting(self, *args, **kwargs):
         ends.append(time.perf_counter())
         return advance(self, *args, **kwargs)
 
@@ -206,7 +206,7 @@ def run_released(folder: Path, blocks: int) -> tuple[list[int], list[float], flo
 
 
 @contextmanager
-def without_random_init(torch) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def without_random_init(torch) -> Iterator[None]:
     """Weights are loaded anyway; drawing them first takes many seconds."""
     saved = torch.nn.init.normal_, torch.nn.init.kaiming_uniform_
     torch.nn.init.normal_ = lambda tensor, *a, **k: tensor

@@ -22,6 +22,8 @@ from cbflash.settings import Sampling
 from cbflash.voice import Voice
 
 FloatArray = npt.NDArray[np.float32]
+Dtype = Literal["float32", "bfloat16", "float16"]  # of the decoder's numbers
+Bits = Literal[4, 8]  # of a quantised weight
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ class Engine(Protocol):
 class EngineOptions:
     """How to load a model. `None` leaves the choice to the engine and the model."""
 
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    bits: Literal[4, 8] | None = None  # quantise the decoder while loading
+    dtype: Dtype | None = None
+    bits: Bits | None = None  # quantise the decoder while loading
 
 
 @dataclass(frozen=True)

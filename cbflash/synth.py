@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from cbflash.backends import AUTO, choose_backend
 from cbflash.checkpoint import DEFAULT_REPO, Checkpoint, find_model
 from cbflash.engine import (
     Backend,
+    Bits,
     BlockResult,
+    Dtype,
     Engine,
     EngineOptions,
     FloatArray,
@@ -82,8 +84,8 @@ class ChatterboxFlash:
         model: str | os.PathLike[str] | None = None,
         *,
         backend: str | Backend = AUTO,
-        dtype: Literal["float32", "bfloat16", "float16"] | None = None,
-        bits: Literal[4, 8] | None = None,
+        dtype: Dtype | None = None,
+        bits: Bits | None = None,
     ) -> ChatterboxFlash:
         """Load a model folder, or an installed model by its name; never touches the network.
 
@@ -104,8 +106,8 @@ class ChatterboxFlash:
         *,
         revision: str | None = None,
         backend: str = AUTO,
-        dtype: Literal["float32", "bfloat16", "float16"] | None = None,
-        bits: Literal[4, 8] | None = None,
+        dtype: Dtype | None = None,
+        bits: Bits | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> ChatterboxFlash:
         """Download a model from the hub, unless it is here already, and load it.
@@ -164,6 +166,9 @@ class ChatterboxFlash:
         """Speak several texts together, each with its voice (or all with the only one).
 
         With a seed, text i has seed + i, and gives the same tokens in any batch.
+
+        Raises UsageError for no text at all, a text without a speakable character, or a
+        number of voices that fits neither.
         """
         begun = time.perf_counter()
         chosen = _sampling(sampling, preset, options)
@@ -191,7 +196,12 @@ class ChatterboxFlash:
 
         `[pause 0.8s]` in the text is honoured. batch: pieces decoded together. on_piece:
         called with (pieces done, pieces in all, the piece's speech with its pauses).
+
+        Raises UsageError for a batch below one, a pause that cannot be read, or a text
+        without a speakable character.
         """
+        if batch < 1:
+            raise UsageError(f"A batch cannot have {batch} pieces.", "Use 1 or more.")
         begun = time.perf_counter()
         chosen = _sampling(sampling, preset, options)
         pieces = _pieces(text)

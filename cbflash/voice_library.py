@@ -72,7 +72,7 @@ class VoiceLibrary:
         Raises VoiceError for a name that is taken or unusable, OutputError.
         """
         name = check_name(voice.name)
-        taken = self._find(name)
+        taken = self.find(name)
         if taken is not None and not force:
             raise VoiceError(
                 f"There is a voice {taken.stem!r} already.", "Choose another name, or use --force."
@@ -80,6 +80,20 @@ class VoiceLibrary:
         path = taken or self._path(name)
         make_folder(self.folder)
         save_voice(dataclasses.replace(voice, name=path.stem), path)
+        return path
+
+    def find(self, name: str) -> Path | None:
+        """The file of a name, whatever its case and whether it can be read or not; or None."""
+        return next((path for path in self._paths() if _key(path.stem) == _key(name)), None)
+
+    def path_of(self, name: str) -> Path:
+        """The file of a name. Raises VoiceError, with the nearest known one, where none has it."""
+        path = self.find(name)
+        if path is None:
+            names = [known.stem for known in self._paths()]
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "See: cbflash voice list"
+            raise VoiceError(f"There is no voice {name!r}.", hint)
         return path
 
     def list(self) -> VoiceList:
@@ -94,13 +108,13 @@ class VoiceLibrary:
 
     def get(self, name: str) -> Voice:
         """Raises VoiceError for an unknown name (with the nearest known one) or a bad file."""
-        return self._load(self._existing(name))
+        return self._load(self.path_of(name))
 
     def rename(self, old: str, new: str) -> None:
         """Raises VoiceError for an unknown, taken or unusable name, OutputError."""
-        path = self._existing(old)
+        path = self.path_of(old)
         new = check_name(new)
-        taken = self._find(new)
+        taken = self.find(new)
         if taken is not None and taken != path:
             raise VoiceError(f"There is a voice {taken.stem!r} already.", "Choose another name.")
         try:
@@ -110,7 +124,7 @@ class VoiceLibrary:
 
     def remove(self, name: str) -> None:
         """Delete a voice for good; a damaged file too. Raises VoiceError, OutputError."""
-        path = self._existing(name)
+        path = self.path_of(name)
         try:
             path.unlink()
         except OSError as error:
@@ -140,19 +154,6 @@ class VoiceLibrary:
     def _paths(self) -> tuple[Path, ...]:
         found = (p for p in self.folder.glob("*" + SUFFIX) if not p.name.startswith("."))
         return tuple(sorted(found, key=lambda path: _key(path.stem)))
-
-    def _find(self, name: str) -> Path | None:
-        """The file of a name, whatever its case."""
-        return next((path for path in self._paths() if _key(path.stem) == _key(name)), None)
-
-    def _existing(self, name: str) -> Path:
-        path = self._find(name)
-        if path is None:
-            names = [known.stem for known in self._paths()]
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "See: cbflash voice list"
-            raise VoiceError(f"There is no voice {name!r}.", hint)
-        return path
 
 
 def _key(name: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cbflash.checkpoint import CONFIG, CONVERTED_FORMAT, CONVERTED_VERSION, FILES, Checkpoint
 from cbflash.errors import ModelError, OutputError, UsageError
-from cbflash.files import whole_folder
+from cbflash.files import whole_folder, write_whole
 from cbflash.manifest import describe, hash_file, read_manifest
 from cbflash.tensorfile import Array, TensorFile, TensorSpec, to_bfloat16, write_tensors
 from cbflash.weights import TABLES
@@ -108,7 +108,9 @@ def convert(
         origin = _examine(checkpoint, report)
         for part, file_items in items.items():
             _write(checkpoint.tensors(part), part, file_items, folder, report)
-        shutil.copyfile(checkpoint.files["tokenizer"], folder / FILES["converted"]["tokenizer"])
+        _write_file(
+            folder / FILES["converted"]["tokenizer"], checkpoint.files["tokenizer"].read_bytes()
+        )
         _write_records(folder, checkpoint, storage, origin)
     return target
 
@@ -170,7 +172,7 @@ def _examine(checkpoint: Checkpoint, report: OnProgress) -> Source:
         if record is not None and record.sha256 != digest:
             raise ModelError(
                 f"{path} has changed since it was downloaded.",
-                "Fetch it again with: cbflash model download",
+                "Fetch it again with: cbflash models download",
             )
         hashes[path.name] = digest
     known = manifest.source if manifest is not None else {}
@@ -247,10 +249,15 @@ def _write_records(folder: Path, checkpoint: Checkpoint, storage: Storage, origi
             "sha256": dict(origin.sha256),
         },
     }
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+    _write_file(folder / CONFIG, json.dumps(config, indent=1).encode() + b"\n")
     files = [*FILES["converted"].values(), CONFIG]
     sizes = {name: (folder / name).stat().st_size for name in FILES["converted"].values()}
     card = model_card(checkpoint.name, origin.name, origin.revision, storage, sizes)
-    (folder / CARD).write_text(card, "utf-8")
+    _write_file(folder / CARD, card.encode())
     source = {"converted_from": origin.name, "commit": origin.revision}
     describe(folder, [*files, CARD], source).write(folder)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with write_whole(path) as handle:
+        handle.write(data)

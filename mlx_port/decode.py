@@ -23,7 +23,7 @@ from cbflash.noise import noise_key
 from cbflash.settings import Sampling
 from mlx_port.cache import KVCache, join
 from mlx_port.fill import Fill, FillKind, log_floored
-from mlx_port.t3 import T3
+from mlx_port.t3 import T3, Place
 
 
 @dataclass
@@ -131,7 +131,10 @@ class Decoder:
             mask[length, length + 1] = 0.0
         keys, values = self._buffers(1, mask.shape[1])
         hidden, keys, values = model(
-            x, keys, values, mx.array([1]), mx.array([0]), mx.array(mask).astype(x.dtype)
+            x,
+            keys,
+            values,
+            Place(mx.array([1]), mx.array([0]), mx.array(mask).astype(x.dtype)),
         )
         caches = [self._prefix_cache(keys, values, list(range(1, length + 1)), [0.0] * length)]
         if guided:
@@ -182,7 +185,7 @@ class Decoder:
         """The present block sees the context and all of itself."""
         x = self._rows(self.model.embed_speech(tokens), keys)
         mask = _visible(bias, start + mx.full((tokens.shape[1],), tokens.shape[1], mx.int32))
-        return self.model(x, keys, values, start, positions, mask)
+        return self.model(x, keys, values, Place(start, positions, mask))
 
     def _settle_pass(
         self,
@@ -201,7 +204,7 @@ class Decoder:
         x = self._rows(mx.concatenate([embed(settled), embed(tokens)], axis=1), keys)
         ends = mx.array([before] * before + [before + length] * length)
         hidden, keys, values = self.model(
-            x, keys, values, start, positions, _visible(bias, start + ends)
+            x, keys, values, Place(start, positions, _visible(bias, start + ends))
         )
         return hidden[:, before:], hidden[:, before - 1 : before], keys, values
 
@@ -229,7 +232,7 @@ class Decoder:
             x = self.model.embed_speech(tokens)
             mask = mx.triu(mx.full((length, length), -mx.inf), k=1).astype(x.dtype)
             keys, values = self._buffers(1, length)
-            hidden, _, _ = self.model(x, keys, values, mx.array([0]), mx.array([0]), mask)
+            hidden, _, _ = self.model(x, keys, values, Place(mx.array([0]), mx.array([0]), mask))
             logits = self.model.speech_head(hidden[0, :-1]).astype(mx.float32)
             self._log_prior = log_floored(mx.softmax(logits, axis=-1).mean(axis=0))
             mx.eval(self._log_prior)

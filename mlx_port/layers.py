@@ -10,6 +10,7 @@ from functools import partial
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlx_port.device import on_gpu
 from mlx_port.exp import exp
 
 
@@ -59,7 +60,7 @@ def conv1d(x: mx.array, weight: mx.array, stride: int = 1, dilation: int = 1) ->
     Metal has a kernel for this. MLX's CPU build leaves BLAS as soon as there is dilation and is
     a hundred times slower then, so there a convolution is a sum of matrix products.
     """
-    if stride == 1 and mx.default_device().type == mx.cpu:
+    if stride == 1 and not on_gpu():
         return conv1d_by_taps(x, weight, dilation)
     return mx.conv1d(x, weight, stride=stride, dilation=dilation)
 

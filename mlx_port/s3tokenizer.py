@@ -11,6 +11,7 @@ import mlx.nn as nn
 
 from cbflash.config import S3TokenizerConfig
 from mlx_port.attention import attend
+from mlx_port.device import on_gpu
 from mlx_port.gelu import gelu
 from mlx_port.layers import centred
 
@@ -25,9 +26,9 @@ def depthwise(x: mx.array, weight: mx.array) -> mx.array:
     Metal has a kernel for this. MLX's CPU build makes a small product for each channel, so
     there shifted multiply-adds are seven times faster.
     """
-    if mx.default_device().type == mx.cpu:
-        return depthwise_by_taps(x, weight)
-    return mx.conv1d(x, weight, groups=weight.shape[0])
+    if on_gpu():
+        return mx.conv1d(x, weight, groups=weight.shape[0])
+    return depthwise_by_taps(x, weight)
 
 
 def depthwise_by_taps(x: mx.array, weight: mx.array) -> mx.array:

@@ -10,6 +10,8 @@ row to row, and mlx-lm brings a whole tokenizer stack that nothing here needs.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -17,6 +19,18 @@ from cbflash.config import T3Config
 from cbflash.rope import inverse_frequencies
 from mlx_port.attention import attend
 from mlx_port.exp import silu
+
+
+class Place(NamedTuple):
+    """Where in the cache a pass lies, and what it sees.
+
+    start: [1] int32, the slot of its first position; positions: [R] int32, the RoPE position
+    of that in each row; mask: added to the scores, broadcastable to [R, H, Q, S].
+    """
+
+    start: mx.array
+    positions: mx.array
+    mask: mx.array
 
 
 class Attention(nn.Module):
@@ -37,18 +51,16 @@ class Attention(nn.Module):
         x: mx.array,
         keys: mx.array,
         values: mx.array,
-        start: mx.array,
-        positions: mx.array,
-        mask: mx.array,
+        place: Place,
     ) -> tuple[mx.array, mx.array, mx.array]:
         """x [R, Q, W] -> [R, Q, W], and the buffers with slots start .. start+Q written."""
         rows, length, _ = x.shape
         qkv = self.qkv_proj(x).reshape(rows, length, 3, self._heads, -1)
         q, k, v = (qkv[:, :, part].swapaxes(1, 2) for part in range(3))
-        q, k = self._rotate(q, positions), self._rotate(k, positions)
-        keys = mx.slice_update(keys, k, start, axes=(2,))
-        values = mx.slice_update(values, v, start, axes=(2,))
-        mixed = attend(q, keys, values, scale=self._scale, mask=mask)
+        q, k = self._rotate(q, place.positions), self._rotate(k, place.positions)
+        keys = mx.slice_update(keys, k, place.start, axes=(2,))
+        values = mx.slice_update(values, v, place.start, axes=(2,))
+        mixed = attend(q, keys, values, scale=self._scale, mask=place.mask)
         mixed = mixed.swapaxes(1, 2).reshape(rows, length, -1)
         return self.o_proj(mixed), keys, values
 
@@ -93,13 +105,9 @@ class Layer(nn.Module):
         x: mx.array,
         keys: mx.array,
         values: mx.array,
-        start: mx.array,
-        positions: mx.array,
-        mask: mx.array,
+        place: Place,
     ) -> tuple[mx.array, mx.array, mx.array]:
-        mixed, keys, values = self.attention(
-            self.attention_norm(x), keys, values, start, positions, mask
-        )
+        mixed, keys, values = self.attention(self.attention_norm(x), keys, values, place)
         x = x + mixed
         return x + self.mlp(self.mlp_norm(x)), keys, values
 
@@ -204,18 +212,14 @@ class T3(nn.Module):
         x: mx.array,
         keys: list[mx.array],
         values: list[mx.array],
-        start: mx.array,
-        positions: mx.array,
-        mask: mx.array,
+        place: Place,
     ) -> tuple[mx.array, list[mx.array], list[mx.array]]:
         """One pass of the layers over embeddings x [R, Q, W].
 
-        keys, values: a buffer [R, H, S, D] for each layer; start: [1] int32, the slot of the
-        first position; positions: [R] int32, its RoPE position in each row; mask: added to
-        the scores, broadcastable to [R, H, Q, S].
+        keys, values: a buffer [R, H, S, D] for each layer.
         Gives the hidden states after the last norm, and the buffers with Q slots written.
         """
         keys, values = list(keys), list(values)
         for i, layer in enumerate(self.layers):
-            x, keys[i], values[i] = layer(x, keys[i], values[i], start, positions, mask)
+            x, keys[i], values[i] = layer(x, keys[i], values[i], place)
         return self.norm(x), keys, values

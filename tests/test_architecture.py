@@ -78,6 +78,8 @@ def _lenient(path: Path) -> bool:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if node.func.attr in ("load_weights", "load_state_dict"):
+            if len(node.args) > 1 and ast.unparse(node.args[1]) != "True":
+                return True
             for keyword in node.keywords:
                 if keyword.arg == "strict" and ast.unparse(keyword.value) != "True":
                     return True

@@ -51,7 +51,7 @@ def test_a_damaged_file_is_found(program: Program, hub: HubServer) -> None:
     bad = program.run("models", "verify", REPO)
     assert bad.code == 5
     assert "BAD   ve.safetensors: sha256" in bad.out
-    assert "1 file of it bad" in bad.err
+    assert "1 bad file." in bad.err
 
 
 def test_a_model_goes_where_it_is_told(program: Program, hub: HubServer) -> None:

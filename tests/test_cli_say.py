@@ -162,7 +162,12 @@ def test_a_batch_changes_nothing_but_the_speed(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(StopRequest(2), 130), (EngineError("The card fell out."), 7)]
+    ("error", "code"),
+    [
+        (StopRequest(2), 130),
+        (EngineError("The card fell out."), 7),
+        (RuntimeError("[METAL] Command buffer execution failed"), 70),
+    ],
 )
 def test_what_was_spoken_of_a_long_text_is_kept(
     program: Program, error: BaseException, code: int
@@ -188,6 +193,28 @@ def test_what_was_spoken_of_a_long_text_is_kept(
     assert 0 < kept < whole["duration"]
     start = (program.work / "long.unfinished.wav").read_bytes()[44:-2]
     assert (program.work / "long.wav").read_bytes()[44:].startswith(start)
+
+
+def test_what_was_kept_of_a_long_text_is_not_written_over(program: Program) -> None:
+    def fail_at_prefix(number: int) -> FakeBackend:
+        begun = 0
+
+        def watch(moment: str) -> None:
+            nonlocal begun
+            begun += moment == "prefill"
+            if begun == number:
+                raise EngineError("The card fell out.")
+
+        return FakeBackend(watch=watch)
+
+    program.write("long.txt", "One sentence that is not short. " * 40)
+    for prefix in (4, 2):
+        program.backend = fail_at_prefix(prefix)
+        assert program.run("say", "--file", "long.txt", "--long").code == 7
+    longer, shorter = (
+        seconds_of(program.work / f"long.unfinished{mark}.wav") for mark in ("", "-2")
+    )
+    assert longer > shorter > 0
 
 
 def test_a_long_text_without_long_is_hinted_at(program: Program) -> None:
