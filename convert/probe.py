@@ -23,6 +23,7 @@ from mlx_port.device import on_gpu
 from mlx_port.engine import ClipEncoders
 from mlx_port.model import Chatterbox
 from mlx_port.quantise import dequantise_modules
+from mlx_port.t3 import Place
 
 SEED = 1
 SECONDS = 10.0  # of the clip
@@ -79,7 +80,7 @@ def ask_decoder(model: Chatterbox, config: ModelConfig) -> Floats:
     mask = mx.array(_block_causal(length, sizes.block_size)).astype(x.dtype)
     empty = mx.zeros((1, sizes.heads, x.shape[1], sizes.head_dim), t3.dtype)
     buffers = [empty] * sizes.layers
-    hidden, _, _ = t3(x, buffers, buffers, mx.array([0]), mx.array([0]), mask)
+    hidden, _, _ = t3(x, buffers, buffers, Place(mx.array([0]), mx.array([0]), mask))
     return np.array(t3.speech_head(hidden[0, length - 1 : -1]).astype(mx.float32))
 
 

@@ -111,7 +111,7 @@ def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"ve\.safetensors, tokenizer\.json are missing") as caught:
         Checkpoint.open(folder)
-    assert "cbflash model download" in caught.value.hint
+    assert "cbflash models download" in caught.value.hint
 
 
 def test_a_converted_folder_without_its_config(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_finds_by_name_hub_id_and_path(home: Path, tmp_path: Path) -> None:
 def test_the_only_model_is_the_default(home: Path) -> None:
     with pytest.raises(ModelError, match=f"no model in {home / 'models'}") as caught:
         find_model()
-    assert "cbflash model download" in caught.value.hint
+    assert "cbflash models download" in caught.value.hint
     only = make_release(home / "models" / "a")
     (home / "models" / "b.incoming").mkdir()
     (home / "models" / ".hidden").mkdir()

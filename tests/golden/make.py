@@ -2,7 +2,7 @@
 
     python -m tests.golden.make [PART ...]
 
-It runs in an environment of its own (tests/golden/README.md); tests only read the files.
+It runs in an environment of its own (CONTRIBUTING.md); tests only read the files.
 """
 
 from __future__ import annotations
