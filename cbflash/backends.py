@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from cbflash.engine import Backend, EngineStatus
+from cbflash.engine import Backend
 from cbflash.environment import read_environment
 from cbflash.errors import EngineError, UsageError
 
@@ -23,11 +23,6 @@ def installed_backends() -> list[Backend]:
     """Every backend of this installation, whether it can run here or not, fastest first."""
     found: list[Backend] = [entry.load() for entry in entry_points(group=GROUP)]
     return sorted(found, key=lambda backend: (_rank(backend), backend.name))
-
-
-def probe_backends() -> list[EngineStatus]:
-    """What each installed backend says of itself on this machine."""
-    return [backend.probe() for backend in installed_backends()]
 
 
 def choose_backend(name: str = AUTO, backends: Sequence[Backend] | None = None) -> Backend:

@@ -41,7 +41,7 @@ from cbflash.speech import Speech, join_speech
 from cbflash.text import is_speakable, normalise, split
 from cbflash.tokenizer import TextTokenizer
 from cbflash.tokens import SAMPLE_RATE, budget
-from cbflash.voice import Voice, load_voice, require_model
+from cbflash.voice import Voice, load_voice, require_fit, require_model
 
 OnResult = Callable[[StepResult | BlockResult], None]
 VoiceLike = Voice | Clip | str | os.PathLike[str]
@@ -240,6 +240,7 @@ class ChatterboxFlash:
             else:
                 made = self.encode_voice(voice)
             require_model(made, self.engine.info.model_id, self.engine.info.model)
+            require_fit(made, self.engine.config)
             voices.append(made)
         return voices if len(voices) == count else voices * count
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbflash.config import ModelConfig
 from cbflash.errors import ModelError, VoiceError
 from cbflash.tensorfile import TensorFile, TensorSpec, write_tensors
+from cbflash.tokens import FRAMES_PER_TOKEN
 
 FORMAT = "cbflash-voice"
 VERSION = 1
@@ -60,17 +62,19 @@ class Voice:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.seconds) or self.seconds < 0:
-            raise self._wrong(f"seconds is {self.seconds!r}")
+            raise self.unusable(f"seconds is {self.seconds!r}")
         for name, array in self.arrays().items():
             _, dtype, rank = _ARRAYS[name]
             if array.dtype != dtype or array.ndim != rank:
-                raise self._wrong(f"{name} is {array.dtype} {array.shape}, not {dtype} rank {rank}")
+                raise self.unusable(
+                    f"{name} is {array.dtype} {array.shape}, not {dtype} rank {rank}"
+                )
             if array.size == 0:
-                raise self._wrong(f"{name} is empty")
+                raise self.unusable(f"{name} is empty")
             if dtype.kind == "f" and not np.isfinite(array).all():
-                raise self._wrong(f"{name} holds values that are not finite")
+                raise self.unusable(f"{name} holds values that are not finite")
             if dtype.kind == "i" and array.min() < 0:
-                raise self._wrong(f"{name} holds negative tokens")
+                raise self.unusable(f"{name} holds negative tokens")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Voice):
@@ -103,7 +107,7 @@ class Voice:
             self.seconds,
         )
 
-    def _wrong(self, what: str) -> VoiceError:
+    def unusable(self, what: str) -> VoiceError:
         return VoiceError(f"Voice {self.name!r} is unusable: {what}.", "Make it again.")
 
 
@@ -115,6 +119,28 @@ def require_model(voice: Voice, model_id: str, model_name: str) -> None:
             f"this is {model_name} ({model_id}).",
             f'Make it again from the clip with: cbflash voice add "{voice.name}" CLIP',
         )
+
+
+def require_fit(voice: Voice, config: ModelConfig) -> None:
+    """Raises VoiceError unless the arrays of `voice` have the sizes of a model.
+
+    A voice of the right fingerprint has; a file made by hand may not.
+    """
+    widths = {
+        "speaker_embedding": config.t3.speaker_dim,
+        "s3_mel": config.flow.mels,
+        "x_vector": config.flow.xvector,
+    }
+    arrays = voice.arrays()
+    for name, width in widths.items():
+        if arrays[name].shape[-1] != width:
+            raise voice.unusable(f"{name} has {arrays[name].shape[-1]} values, not {width}")
+    for name in ("prompt_tokens", "s3_tokens"):
+        tokens = arrays[name]
+        if not ((tokens >= 0) & (tokens < config.flow.codebook)).all():
+            raise voice.unusable(f"{name} holds what is no speech token")
+    if len(voice.s3_mel) // FRAMES_PER_TOKEN != len(voice.s3_tokens):
+        raise voice.unusable("its mel and its tokens differ in length")
 
 
 def save_voice(voice: Voice, path: Path) -> None:

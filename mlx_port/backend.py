@@ -22,7 +22,7 @@ class MLXBackend:
         version = importlib.metadata.version("mlx")
         try:
             from mlx_port.device import describe_device
-        except ImportError as error:
+        except (ImportError, OSError, RuntimeError) as error:
             return self._missing(f"MLX {version} does not load: {error}.", version)
         return EngineStatus(self.name, True, describe_device(), version, "")
 

@@ -7,11 +7,12 @@ what lies behind it is written over. Slots that a row does not use are hidden by
 With guidance the rows are doubled. The null row's prefix is all zeros but for the start
 token, RMSNorm of zero is zero, and so its keys and values are exactly zero in every layer:
 lp - 1 zero scores in the softmax and nothing in the sum. One zero slot with the bias
-log(lp - 1) is the same, and costs neither compute nor memory.
+log(lp - 1) is the same, and costs neither compute nor memory (`sink_biases`).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import mlx.core as mx
@@ -105,6 +106,17 @@ def join(parts: list[KVCache], config: T3Config) -> KVCache:
         prefix=prefix,
         offset=prefix,
     )
+
+
+def sink_biases(count: int, dtype: mx.Dtype) -> list[float]:
+    """Biases of two zero slots that together weigh as much as `count` zero scores.
+
+    One would do if log(count) could be written in `dtype`; in bfloat16 it is off by up to
+    1.6 %. So the first stays a little below, and the second carries what is missing.
+    """
+    first = float(mx.array(math.log(count) * (1 - 2**-7)).astype(dtype).astype(mx.float32))
+    missing = count - math.exp(first)
+    return [first, math.log(missing) if missing > 0 else -math.inf]
 
 
 def _whole_growths(slots: int) -> int:

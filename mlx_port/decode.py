@@ -10,7 +10,6 @@ of a block, V vocabulary, W width.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +20,7 @@ from cbflash.decoding import BlockPlan
 from cbflash.engine import Prompt
 from cbflash.noise import noise_key
 from cbflash.settings import Sampling
-from mlx_port.cache import KVCache, join
+from mlx_port.cache import KVCache, join, sink_biases
 from mlx_port.fill import Fill, FillKind, log_floored
 from mlx_port.t3 import T3, Place
 
@@ -123,24 +122,25 @@ class Decoder:
         )
         length = x.shape[1]
         guided = sampling.cfg_scale > 0
-        mask = np.full((length + guided, 1 + length + guided), -np.inf, np.float32)
-        mask[:length, 1 : length + 1][np.tril_indices(length)] = 0.0
+        sinks = sink_biases(length - 1, model.dtype) if guided else []
+        first, null = len(sinks), len(sinks) + length  # slots of the prefix and of the null row
+        mask = np.full((length + guided, first + length + guided), -np.inf, np.float32)
+        mask[:length, first:null][np.tril_indices(length)] = 0.0
         if guided:
             x = mx.concatenate([x, x[:, -1:]], axis=1)  # the start token is the same
-            mask[length, 0] = math.log(length - 1)
-            mask[length, length + 1] = 0.0
+            mask[length, :first] = sinks
+            mask[length, null] = 0.0
         keys, values = self._buffers(1, mask.shape[1])
         hidden, keys, values = model(
             x,
             keys,
             values,
-            Place(mx.array([1]), mx.array([0]), mx.array(mask).astype(x.dtype)),
+            Place(mx.array([first]), mx.array([0]), mx.array(mask).astype(x.dtype)),
         )
-        caches = [self._prefix_cache(keys, values, list(range(1, length + 1)), [0.0] * length)]
+        caches = [self._prefix_cache(keys, values, list(range(first, null)), [0.0] * length)]
         if guided:
-            sink = [math.log(length - 1), 0.0]
-            null = self._prefix_cache(keys, values, [0, length + 1], sink)
-            caches.append(replace(null, positions=mx.array([length + 1])))
+            row = self._prefix_cache(keys, values, [*range(first), null], [*sinks, 0.0])
+            caches.append(replace(row, positions=mx.array([length + 1])))
         return caches, hidden
 
     def _prefix_cache(

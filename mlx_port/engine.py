@@ -26,6 +26,7 @@ from cbflash.settings import Sampling
 from cbflash.voice import Voice
 from mlx_port.decode import Decoder
 from mlx_port.device import describe_device
+from mlx_port.failures import told_failures
 from mlx_port.model import Chatterbox
 from mlx_port.vocoder import MLXVocoder
 from mlx_port.weights import decoder_bits, load_model
@@ -65,7 +66,8 @@ class MLXEngine:
         """Load a release folder or a converted one. Raises ModelError."""
         checkpoint = Checkpoint.open(Path(folder))
         dtype = None if options.dtype is None else DTYPES[options.dtype]
-        model = load_model(checkpoint, dtype, options.bits)
+        with told_failures():
+            model = load_model(checkpoint, dtype, options.bits)
         info = EngineInfo(
             backend="mlx",
             device=describe_device(),
@@ -78,18 +80,20 @@ class MLXEngine:
         return cls(model, info, checkpoint.config)
 
     def encode_voice(self, clip: Clip) -> Voice:
-        return make_voice(
-            clip,
-            self._encoders,
-            model_id=self.info.model_id,
-            engine=self.info.backend,
-            prompt_tokens_limit=self.config.t3.prompt_tokens,
-        )
+        with told_failures():
+            return make_voice(
+                clip,
+                self._encoders,
+                model_id=self.info.model_id,
+                engine=self.info.backend,
+                prompt_tokens_limit=self.config.t3.prompt_tokens,
+            )
 
     def decode(
         self, prompts: Sequence[Prompt], sampling: Sampling
     ) -> Generator[StepResult | BlockResult, None, None]:
-        return BlockLoop(self._decoder, self.config.t3, sampling).run(prompts)
+        with told_failures():
+            yield from BlockLoop(self._decoder, self.config.t3, sampling).run(prompts)
 
     def vocoder(self, voice: Voice, sampling: Sampling, seed: int) -> MLXVocoder:
         return MLXVocoder(self._model, voice, sampling, seed)

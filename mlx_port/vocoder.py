@@ -12,6 +12,7 @@ from cbflash.settings import Sampling
 from cbflash.tokens import FRAMES_PER_TOKEN, SAMPLES_PER_TOKEN
 from cbflash.vocoding import mel_noise, prompt_noise, source_noise, source_phase, trim_fade
 from cbflash.voice import Voice
+from mlx_port.failures import told_failures
 from mlx_port.model import Chatterbox
 
 
@@ -31,9 +32,9 @@ class MLXVocoder:
         self._tokens += tokens
         if not last or not self._tokens:
             return np.zeros(0, np.float32)
-        mel = self._mel()
-        samples = self._samples(mel)
-        return trim_fade(np.array(samples[0, : len(self._tokens) * SAMPLES_PER_TOKEN]))
+        with told_failures():
+            samples = np.array(self._samples(self._mel())[0])
+        return trim_fade(samples[: len(self._tokens) * SAMPLES_PER_TOKEN])
 
     def _mel(self) -> mx.array:
         voice = self._voice

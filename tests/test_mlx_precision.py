@@ -12,6 +12,7 @@ from cbflash.checkpoint import Checkpoint
 from cbflash.engine import EngineOptions, Prompt
 from cbflash.settings import Sampling
 from mlx_port.backend import BACKEND
+from mlx_port.cache import sink_biases
 from mlx_port.decode import Batch, Decoder
 from mlx_port.weights import load_model
 from tests.contract import make_clip, make_prompt
@@ -53,3 +54,10 @@ def test_hidden_states(tiny_model: Path, prompts: list[Prompt], name: str) -> No
     prior = half.log_prior()
     assert prior.dtype == mx.float32
     np.testing.assert_allclose(np.array(prior), np.array(exact.log_prior()), atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
+@pytest.mark.parametrize("count", [2, 37, 96, 105, 350, 2000])
+def test_two_sinks_weigh_as_much_as_the_zeros_they_stand_for(dtype: mx.Dtype, count: int) -> None:
+    biases = mx.array(sink_biases(count, dtype)).astype(dtype).astype(mx.float32)
+    assert abs(float(mx.exp(biases).sum()) / count - 1) < 1e-3

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cbflash.errors import UsageError
+from cbflash.errors import UsageError, VoiceError
 from cbflash.fake import FakeEngine
 from cbflash.synth import ChatterboxFlash
 from cbflash.tokenizer import TextTokenizer
 from cbflash.voice import save_voice
 from tests.contract import make_clip
+from tests.hub_server import HubServer
 from tests.seeded_tokenizer import write_tokenizer
 
 TEXTS = ["Good morning.", "Good night to all of you."]
@@ -63,3 +66,34 @@ def test_no_text_at_all_is_refused(tts: ChatterboxFlash) -> None:
 def test_a_batch_of_nothing_is_refused(tts: ChatterboxFlash, batch: int) -> None:
     with pytest.raises(UsageError, match=f"cannot have {batch} pieces"):
         tts.generate_long(TEXTS[0], voice=make_clip(), batch=batch)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x_vector": np.ones(7, np.float32)}, "x_vector has 7 values"),
+        ({"s3_mel": np.ones((4, 3), np.float32)}, "s3_mel has 3 values"),
+        ({"prompt_tokens": np.array([99999], np.int32)}, "prompt_tokens holds"),
+        ({"s3_tokens": np.array([1], np.int32)}, "differ in length"),
+    ],
+)
+def test_a_voice_of_other_sizes_is_refused(
+    tts: ChatterboxFlash, change: dict[str, np.ndarray], message: str
+) -> None:
+    voice = dataclasses.replace(tts.encode_voice(make_clip()), **change)
+    with pytest.raises(VoiceError, match=message):
+        tts.generate("Good morning.", voice=voice)
+
+
+def test_a_model_is_fetched_once_and_loaded(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CBFLASH_HOME", str(tmp_path))
+    with HubServer("someone/tiny", {"main": ("a" * 40, tiny_model)}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        tts = ChatterboxFlash.from_pretrained("someone/tiny", backend="mlx")
+        assert tts.engine.info.model == "tiny"
+    # The server is gone; the model is here.
+    monkeypatch.setenv("CBFLASH_OFFLINE", "1")
+    again = ChatterboxFlash.from_pretrained("someone/tiny", backend="mlx")
+    assert again.engine.info.model_id == tts.engine.info.model_id
