@@ -81,13 +81,15 @@ class MLXEngine:
 
     def encode_voice(self, clip: Clip) -> Voice:
         with told_failures():
-            return make_voice(
+            voice = make_voice(
                 clip,
                 self._encoders,
                 model_id=self.info.model_id,
                 engine=self.info.backend,
                 prompt_tokens_limit=self.config.t3.prompt_tokens,
             )
+        mx.clear_cache()
+        return voice
 
     def decode(
         self, prompts: Sequence[Prompt], sampling: Sampling

@@ -34,6 +34,7 @@ class MLXVocoder:
             return np.zeros(0, np.float32)
         with told_failures():
             samples = np.array(self._samples(self._mel())[0])
+        mx.clear_cache()  # every length has buffers of its own; kept, they add up to gigabytes
         return trim_fade(samples[: len(self._tokens) * SAMPLES_PER_TOKEN])
 
     def _mel(self) -> mx.array:
