@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import mlx_port  # noqa: F401  (loads a fast BLAS, where there is one, before MLX is imported)
+from tests.fake_cli import Program
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,11 @@ def tiny_4bit(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
     from convert import convert
 
     return convert(tiny_model, tmp_path_factory.mktemp("converted") / "4bit")
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Program:
+    """The command line on a fake engine, with a home and a working folder of its own."""
+    return Program(tmp_path, monkeypatch, capsys)

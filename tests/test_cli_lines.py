@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +17,7 @@ FILES = ["0001.wav", "0002.wav", "0003.wav"]
 
 
 @pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Program:
-    program = Program(tmp_path, monkeypatch, capsys)
+def program(program: Program) -> Program:
     program.add_voice()
     program.write("lines.txt", LINES)
     return program

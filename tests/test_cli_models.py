@@ -18,13 +18,6 @@ FOLDER = "org--voice-model"
 
 
 @pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Program:
-    return Program(tmp_path, monkeypatch, capsys)
-
-
-@pytest.fixture
 def hub(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     release = make_release(tmp_path / "release", seed=3, rows=2000)
     with HubServer(REPO, {"main": ("a" * 40, release)}) as server:

@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -20,10 +19,7 @@ TEXT = "Good morning to you."
 
 
 @pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Program:
-    program = Program(tmp_path, monkeypatch, capsys)
+def program(program: Program) -> Program:
     program.add_voice()
     program.write("lines.txt", "One line.\nTwo lines.\nThree lines.\n")
     return program

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,10 +23,7 @@ TEXT = "Good morning to you all."
 
 
 @pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Program:
-    program = Program(tmp_path, monkeypatch, capsys)
+def program(program: Program) -> Program:
     program.add_voice()
     return program
 

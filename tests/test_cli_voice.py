@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,13 +10,6 @@ from cbflash.fake import FakeBackend
 from cbflash.voice import load_voice
 from tests.fake_cli import Program
 from tests.signals import voice_like
-
-
-@pytest.fixture
-def program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Program:
-    return Program(tmp_path, monkeypatch, capsys)
 
 
 def names(program: Program) -> list[str]:

@@ -80,7 +80,7 @@ def sampling(case: Case, end_rule: str = "released") -> Sampling:
     return Sampling(end_rule=end_rule, **options)
 
 
-def close(ours: mx.array, golden: np.ndarray, tolerance: float = 1e-4) -> None:
+def assert_close(ours: mx.array, golden: np.ndarray, tolerance: float = 1e-4) -> None:
     worst = np.abs(np.array(ours) - golden).max() / np.abs(golden).max()
     assert worst < tolerance, worst
 
@@ -94,14 +94,14 @@ def test_conditioning_and_prefix(decoder: Decoder) -> None:
         mx.array(given.voice.prompt_tokens)[None],
         0.5,
     )
-    close(x[0, : CONFIG.conditioning], GOLDEN["conditioning"])
+    assert_close(x[0, : CONFIG.conditioning], GOLDEN["conditioning"])
     _, hidden = decoder._prefix(given, Sampling(cfg_scale=1.0))
-    close(hidden[0, -5:-1], GOLDEN["prefix_hidden"])
-    close(hidden[0, -1], GOLDEN["null_hidden"])
+    assert_close(hidden[0, -5:-1], GOLDEN["prefix_hidden"])
+    assert_close(hidden[0, -1], GOLDEN["null_hidden"])
 
 
 def test_prior(decoder: Decoder) -> None:
-    close(mx.exp(decoder.log_prior()), np.maximum(GOLDEN["prior"], 1e-8))
+    assert_close(mx.exp(decoder.log_prior()), np.maximum(GOLDEN["prior"], 1e-8))
 
 
 @pytest.mark.parametrize("name", CASES)
