@@ -7,9 +7,11 @@ from the first moment on.
 from __future__ import annotations
 
 import io
+import math
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 BY_SIGNAL = 128  # plus the signal's number is the exit code, as shells have it
 SIGPIPE = 13  # which not every system has
+TIDYING = 2.0  # seconds
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 
@@ -94,13 +97,19 @@ def _tolerate_any_character() -> None:
 
 @contextmanager
 def _stopped_once() -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the work; pressed again, they do not disturb the tidying up."""
+    """Ctrl-C and SIGTERM stop the work; pressed again, they do not disturb the tidying up.
+
+    After a while they count again: a library may have swallowed the first.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+    asked = -math.inf
+
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        raise StopRequest(number)
+        nonlocal asked
+        again, asked = time.monotonic() - asked < TIDYING, time.monotonic()
+        if not again:
+            raise StopRequest(number)
 
     try:
         for number, handler in before.items():

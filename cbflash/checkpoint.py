@@ -150,10 +150,11 @@ def find_model(name_or_folder: str | None = None) -> Path:
     if incoming_folder(named).is_dir():
         raise ModelError(
             f"The download of {name_or_folder} was not finished.",
-            "Go on with: cbflash models download",
+            f"Go on with: cbflash models download {name_or_folder}",
         )
     raise ModelError(
-        f"There is no model {name_or_folder!r} in {models}, and no folder of that name.", _DOWNLOAD
+        f"There is no model {name_or_folder!r} in {models}, and no folder of that name.",
+        f"{_DOWNLOAD} {name_or_folder}" if "/" in name_or_folder else _DOWNLOAD,
     )
 
 

@@ -264,6 +264,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_metadata(value: Any) -> dict[str, str]:
+    if value is None:  # as MLX writes it
+        return {}
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         raise ValueError("its metadata is not an object of strings")
     return value

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from app import cli
 from app.cli import main
 from cbflash import __version__
 from cbflash.fake import FakeBackend, Moment
@@ -305,3 +306,14 @@ def test_a_terminal_is_asked_before_a_voice_is_lost(
     assert b"Delete the voice 'me' for good? [y/N]" in told
     assert words in told.decode()
     assert (program.home / "voices" / "me.safetensors").exists() == (code != 0)
+
+
+def test_a_second_ctrl_c_counts_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once it would disturb the tidying up; later it is for a first that was swallowed."""
+    with cli._stopped_once():
+        with pytest.raises(cli.StopRequest):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(cli, "TIDYING", 0.0)
+        with pytest.raises(cli.StopRequest):
+            signal.raise_signal(signal.SIGINT)

@@ -294,3 +294,12 @@ def test_strided_arrays_are_written_in_order(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     write_tensors(path, [TensorSpec("a", "F32", (4, 3))], [array.T])
     np.testing.assert_array_equal(TensorFile.open(path).read("a"), array.T)
+
+
+def test_a_file_that_mlx_wrote_is_read(tmp_path: Path) -> None:
+    """MLX writes its metadata as null where there is none."""
+    path = tmp_path / "mlx.safetensors"
+    mx.save_safetensors(str(path), {"a": mx.arange(6).reshape(2, 3)})
+    file = TensorFile.open(path)
+    assert file.metadata == {}
+    assert file.read("a").tolist() == [[0, 1, 2], [3, 4, 5]]
