@@ -10,5 +10,5 @@ from app.parser import build_parser
 
 def run(arguments: Sequence[str], context: Context | None) -> None:
     """Raises CbflashError, and SystemExit after --help and --version."""
-    args = build_parser().parse_args(arguments)
+    args = build_parser().parse(arguments)
     args.run(args, Context() if context is None else context)

@@ -33,10 +33,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message[:1].upper()}{message[1:]}.", f"See: {self.prog} --help")
 
-    def parse_args(  # type: ignore[override]
-        self, args: Sequence[str], namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        parsed, rest = self.parse_known_args(args, namespace)
+    def parse(self, args: Sequence[str]) -> argparse.Namespace:
+        """Like `parse_args`, with a hint at what was meant by what is left over."""
+        parsed, rest = self.parse_known_args(args)
         if rest:
             raise UsageError(f"Nothing here is called {rest[0]!r}.", self._hint(rest[0]))
         return parsed

@@ -202,7 +202,7 @@ def _read(kind: type[_Section], data: Any, where: str) -> _Section:
     if not isinstance(data, Mapping):
         raise ModelError(f"{where}: {kind.__name__} must be a JSON object, not {data!r}.")
     default = kind()
-    known = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}  # type: ignore[arg-type]
+    known = vars(default)
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name not in known:

@@ -1,6 +1,6 @@
 """A fast BLAS for MLX's CPU build on Linux.
 
-The Linux wheel of MLX brings the reference BLAS, thirty times slower than OpenBLAS. Both
+The Linux wheel of MLX brings the reference BLAS, many times slower than OpenBLAS. Both
 offer the same symbols, so an OpenBLAS that is loaded first, with global visibility, serves
 MLX too. On a Mac there is nothing to do: Metal and Accelerate need no help.
 """

@@ -81,7 +81,7 @@ class HiFT(nn.Module):
         self.upsamplers = [
             ConvTranspose1d(inputs, outputs, kernel, rate, (kernel - rate) // 2)
             for inputs, outputs, kernel, rate in zip(
-                widths, widths[1:], config.upsample_kernels, rates, strict=False
+                widths[:-1], widths[1:], config.upsample_kernels, rates, strict=True
             )
         ]
         # The source comes at the last rate; each stage takes it down to its own.

@@ -54,12 +54,7 @@ def decode(
 
 
 class EngineContract:
-    """The tests; a subclass brings the engine."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def engine(cls) -> Engine:
-        raise NotImplementedError
+    """The tests; a subclass brings the fixture `engine`."""
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -292,7 +292,7 @@ def test_a_preset_keeps_what_was_not_given(
 
     arguments = ["say", "x", "--preset", "paper", "--cfg-scale", "0", "--no-prior-calibration"]
     wanted = PRESETS["paper"].replace(cfg_scale=0.0, prior_calibration=False)
-    assert sampling_of(build_parser().parse_args(arguments)) == wanted
+    assert sampling_of(build_parser().parse(arguments)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from cbflash.weights.table import match, source_shapes
 from mlx_port.conformer import EncoderLayer, by_pair
 from mlx_port.flow import Flow
 from mlx_port.layers import mish
+from tests.closeness import assert_close
 from tests.golden.vocoder_cases import ESTIMATED, GUIDED_STEPS, MEANFLOW_STEPS, flow_case
 from tests.seeded_mlx import fill
 
@@ -48,27 +49,18 @@ def build(config: FlowConfig) -> Flow:
     return flow
 
 
-def assert_close(ours: mx.array, name: str, tolerance: float) -> None:
-    """Largest difference against the largest value."""
-    theirs = GOLDEN[name]
-    assert ours.shape == theirs.shape
-    error = np.abs(np.array(ours) - theirs).max() / np.abs(theirs).max()
-    print(f"{name}: {error:.1e}")
-    assert error < tolerance
-
-
 @pytest.fixture(scope="module")
 def flow() -> Flow:
     return build(FlowConfig())
 
 
 def test_speaker(flow: Flow) -> None:
-    assert_close(flow.embed_speaker(CASE["x_vector"]), "speaker", 2e-6)
+    assert_close(flow.embed_speaker(CASE["x_vector"]), GOLDEN["speaker"], 2e-6)
 
 
 def test_encoder(flow: Flow) -> None:
     tokens = mx.concatenate([CASE["prompt_tokens"], CASE["tokens"]], axis=1)
-    assert_close(flow.encode(tokens), "mu", 2e-5)
+    assert_close(flow.encode(tokens), GOLDEN["mu"], 2e-5)
 
 
 def test_estimator(flow: Flow) -> None:
@@ -76,16 +68,16 @@ def test_estimator(flow: Flow) -> None:
     known = flow.conditions(CASE["prompt_mel"], mu.shape[1])
     t, r = (mx.array([time]) for time in ESTIMATED)
     velocity = flow.estimator(CASE["noise"], mu, mx.array(GOLDEN["speaker"]), known, t, r)
-    assert_close(velocity, "velocity", 2e-5)
+    assert_close(velocity, GOLDEN["velocity"], 2e-5)
 
 
 def test_meanflow(flow: Flow) -> None:
-    assert_close(flow(**CASE, steps=MEANFLOW_STEPS), "meanflow_mel", 2e-5)
+    assert_close(flow(**CASE, steps=MEANFLOW_STEPS), GOLDEN["meanflow_mel"], 2e-5)
 
 
 def test_guided_flow() -> None:
     flow = build(FlowConfig(meanflow=False))
-    assert_close(flow(**CASE, steps=GUIDED_STEPS), "guided_mel", 5e-5)
+    assert_close(flow(**CASE, steps=GUIDED_STEPS), GOLDEN["guided_mel"], 5e-5)
 
 
 def test_more_steps_change_the_mel(flow: Flow) -> None:

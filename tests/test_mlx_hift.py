@@ -16,6 +16,7 @@ from cbflash.weights.table import match, source_shapes
 from mlx_port.hift import HiFT, to_rectangular
 from mlx_port.layers import Conv1d, ConvTranspose1d, conv1d_by_taps, overlap_add
 from mlx_port.stft import STFT
+from tests.closeness import assert_close
 from tests.golden.vocoder_cases import hift_case
 from tests.seeded_mlx import fill
 
@@ -40,15 +41,6 @@ TINY = HiFTConfig(
 )
 
 
-def assert_close(ours: mx.array, name: str, tolerance: float) -> None:
-    """Largest difference against the largest value."""
-    theirs = GOLDEN[name]
-    assert ours.shape == theirs.shape
-    error = np.abs(np.array(ours) - theirs).max() / np.abs(theirs).max()
-    print(f"{name}: {error:.1e}")
-    assert error < tolerance
-
-
 @pytest.fixture(scope="module")
 def hift() -> HiFT:
     model = HiFT(HiFTConfig())
@@ -57,26 +49,26 @@ def hift() -> HiFT:
 
 
 def test_f0(hift: HiFT) -> None:
-    assert_close(hift.f0(MEL), "f0", 1e-5)
+    assert_close(hift.f0(MEL), GOLDEN["f0"], 1e-5)
 
 
 def test_source(hift: HiFT) -> None:
     """As close as the released phase is exact; and closer to what both should be."""
     f0 = GOLDEN["f0"]
     source, _ = hift.source(mx.array(f0), PHASE, NOISE)
-    assert_close(source, "source", 5e-5)
+    assert_close(source, GOLDEN["source"], 5e-5)
     exact = exact_source(hift, f0, CASE.noise)
     assert np.abs(np.array(source)[0, :, 0] - exact).max() < 1.5e-5 * np.abs(exact).max()
 
 
 def test_decode(hift: HiFT) -> None:
-    assert_close(hift.decode(MEL, mx.array(GOLDEN["source"])), "samples", 5e-5)
+    assert_close(hift.decode(MEL, mx.array(GOLDEN["source"])), GOLDEN["samples"], 5e-5)
 
 
 def test_whole(hift: HiFT) -> None:
     """The pitch is integrated over the utterance and its last bits with it: not as close."""
     samples = hift(MEL, PHASE, NOISE)
-    assert_close(samples, "samples", 5e-3)
+    assert_close(samples, GOLDEN["samples"], 5e-3)
     source, _ = hift.source(hift.f0(MEL), PHASE, NOISE)
     assert np.array_equal(np.array(samples), np.array(hift.decode(MEL, source)))
 

@@ -16,6 +16,7 @@ from cbflash.voice import Voice
 from cbflash.weights import t3 as table
 from mlx_port.decode import Decoder
 from mlx_port.t3 import T3
+from tests.closeness import assert_close
 from tests.golden.t3_cases import CASES, LAYERS, Case, inputs, noise
 from tests.seeded_mlx import fill
 
@@ -78,11 +79,6 @@ def sampling(case: Case, end_rule: str = "released") -> Sampling:
     options = dict(case.sampling)
     options["prior_calibration"] = options.pop("pmi_uncond_prior_precompute", True)
     return Sampling(end_rule=end_rule, **options)
-
-
-def assert_close(ours: mx.array, golden: np.ndarray, tolerance: float = 1e-4) -> None:
-    worst = np.abs(np.array(ours) - golden).max() / np.abs(golden).max()
-    assert worst < tolerance, worst
 
 
 def test_conditioning_and_prefix(decoder: Decoder) -> None:
