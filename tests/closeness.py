@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import mlx.core as mx
 import numpy as np
+import numpy.typing as npt
 
 
-def assert_close(ours: mx.array, golden: np.ndarray, tolerance: float = 1e-4) -> None:
-    """The largest difference over the largest value."""
-    assert ours.shape == golden.shape
-    error = np.abs(np.array(ours) - golden).max() / np.abs(golden).max()
+def assert_close(ours: npt.ArrayLike, golden: np.ndarray, tolerance: float = 1e-4) -> None:
+    """The largest difference over the largest value; `ours` is an array of any library."""
+    found = np.array(ours)
+    assert found.shape == golden.shape
+    error = np.abs(found - golden).max() / np.abs(golden).max()
     assert error < tolerance, error

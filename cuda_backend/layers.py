@@ -1,0 +1,155 @@
+"""Small layers shared by the modules of the port. Layout everywhere: [batch, frames, channels].
+
+Shapes: b batch, t frames, i channels in, o channels out, k taps of a kernel, s stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cuda_backend.packed import Packed, can_pack
+
+Activation = Literal["gelu", "silu", "relu"]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "relu": F.relu,
+}
+
+
+class Linear(nn.Module):
+    """x W^T + b, then an activation, then what is to be added to it.
+
+    On a CPU `pack` lays the weights out for the kernel, which then does all three at once.
+    weight: [o, i]; bias: [o], or None.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        bias: bool = True,
+        activation: Activation | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = parameter(outputs, inputs)
+        self.bias = parameter(outputs) if bias else None
+        self._activation = activation
+        self._packed: Packed | None = None
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """[..., i] -> [..., o]; residual [..., o]."""
+        if self._packed is not None:
+            return self._packed(x, residual)
+        y = F.linear(x, self.weight, self.bias)
+        if self._activation is not None:
+            y = ACTIVATIONS[self._activation](y)
+        return y if residual is None else y + residual
+
+    def pack(self) -> None:
+        """Give the weights to the CPU's kernel, where there is one; `weight` is empty then."""
+        if can_pack(self.weight):
+            self._packed = Packed(self.weight, self.bias, self._activation)
+            self.weight = parameter(0)
+
+
+class Conv1d(nn.Module):
+    """A convolution over time that pads with zeros, `padding` = frames (left, right).
+
+    weight: [o, i, k]; bias: [o].
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__()
+        self.weight = parameter(outputs, inputs, kernel)
+        self.bias = parameter(outputs)
+        self._stride = stride
+        self._dilation = dilation
+        self._padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, 0, *self._padding)).transpose(1, 2)
+        y = F.conv1d(x, self.weight, self.bias, stride=self._stride, dilation=self._dilation)
+        return y.transpose(1, 2)
+
+
+def causal(kernel: int) -> tuple[int, int]:
+    """The padding with which a frame sees itself and the past only."""
+    return kernel - 1, 0
+
+
+def centred(kernel: int, dilation: int = 1) -> tuple[int, int]:
+    """The padding with which a frame sees as much of the future as of the past."""
+    side = dilation * (kernel - 1) // 2
+    return side, side
+
+
+class ConvTranspose1d(nn.Module):
+    """A transposed convolution: t frames become (t - 1) * stride + kernel - 2 * padding.
+
+    weight: [i, o, k]; bias: [o].
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> None:
+        super().__init__()
+        self.weight = parameter(inputs, outputs, kernel)
+        self.bias = parameter(outputs)
+        self._stride = stride
+        self._padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.conv_transpose1d(
+            x.transpose(1, 2), self.weight, self.bias, stride=self._stride, padding=self._padding
+        )
+        return y.transpose(1, 2)
+
+
+class Snake(nn.Module):
+    """x + sin(alpha x)^2 / alpha, a learned period for each channel (Ziyin et al., 2020)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = parameter(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # With the guard of the released code against alpha = 0.
+        return x + torch.sin(self.alpha * x).square() / (self.alpha + 1e-9)
+
+
+class MLP(nn.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(self, width: int, hidden: int, activation: Activation) -> None:
+        super().__init__()
+        self.up_proj = Linear(width, hidden, activation=activation)
+        self.down_proj = Linear(hidden, width)
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return self.down_proj(self.up_proj(x), residual)
+
+
+def parameter(*shape: int) -> nn.Parameter:
+    """A weight to be loaded: nothing is drawn, and nothing is ever trained here."""
+    return nn.Parameter(torch.empty(shape), requires_grad=False)
+
+
+def pack(model: nn.Module) -> None:
+    """Lay all weights of a model out for the CPU; on other devices nothing is changed."""
+    for module in model.modules():
+        if isinstance(module, Linear):
+            module.pack()
