@@ -1,0 +1,155 @@
+"""Filling masked positions: draw a token for each, score it, keep the best.
+
+Shapes: B prompts, R rows (2B under guidance: the prompts, then their null rows), L positions
+of a block, M of them masked, V vocabulary, W width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cbflash.config import T3Config
+from cuda_backend.noise import gumbel
+
+LOG_FLOOR = math.log(1e-8)  # probabilities are not taken below this (released calibration.py)
+
+
+@dataclass(frozen=True)
+class FillKind:
+    """What a filling step is made for; all else is an argument."""
+
+    masked: int
+    count: int
+    guided: bool
+    greedy: bool
+    scattered: bool  # Gumbel noise on the ranking of positions
+    injected: bool  # noise comes from outside
+    calibrated: bool  # against the unconditional prior, else against the block's own mean
+    sound_only: bool  # never draw an id that is neither sound nor the end token
+
+
+class Fill:
+    """One filling step of one kind. Nothing in it waits for the device.
+
+    Sources: released model.py `_pmi_count_early_step_unmask`, calibration.py, cfg_guidance.py.
+    """
+
+    def __init__(self, kind: FillKind, head: nn.Module, config: T3Config) -> None:
+        self._kind = kind
+        self._head = head
+        self._mask = config.mask
+        self._vocabulary = config.speech_vocab
+        self._allowed = _allowed(config, kind.sound_only)
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        hidden: Tensor,
+        shift: Tensor,
+        log_prior: Tensor,
+        options: Tensor,
+        noise: tuple[Tensor, Tensor],
+    ) -> Tensor:
+        """The block with `count` more positions filled, [B, L].
+
+        tokens [B, L]; hidden [R, L, W] of this block and shift [R, 1, W] from before it;
+        log_prior [V]; options: temperature and guidance scale; noise: for tokens and for
+        positions, keys [B, 2] or, injected, the numbers themselves [B, L, V] and [B, L].
+        """
+        temperature, scale = options[0], options[1]
+        token_noise, position_noise = noise
+        # Only masked positions get logits; there are as many in every row, so they fit one
+        # rectangle. A stable sort leaves them in their order.
+        order = (tokens != self._mask).to(torch.uint8).argsort(dim=1, stable=True)
+        places = order[:, : self._kind.masked]  # [B, M]
+        logp, priors = self._distributions(hidden, shift, places, log_prior)
+        drawn = self._draw(self._guide(logp, scale), places, temperature, token_noise)
+        rank = self._rank(logp, drawn, priors, scale)
+        if self._kind.scattered:
+            rank = rank + self._scatter(places, position_noise)
+        best = rank.argsort(dim=1, descending=True, stable=True)[:, : self._kind.count]
+        return tokens.scatter(1, places.gather(1, best), drawn.gather(1, best))
+
+    def _distributions(
+        self, hidden: Tensor, shift: Tensor, places: Tensor, log_prior: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Log probabilities [R, M, V] in float32, and the priors of prompts and null rows.
+
+        Position i is read from the hidden state before it.
+        """
+        shifted = torch.cat([shift, hidden[:, :-1]], dim=1)
+        every = places.repeat(hidden.shape[0] // places.shape[0], 1)
+        if self._kind.calibrated:
+            return self._log_softmax(_at(shifted, every)), [log_prior, log_prior]
+        # The mean of the block itself takes all its positions, the filled ones too.
+        logp = self._log_softmax(shifted)
+        means = log_floored(logp.exp().mean(dim=1, keepdim=True))
+        return _at(logp, every), [means[: places.shape[0]], means[places.shape[0] :]]
+
+    def _log_softmax(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self._head(hidden)
+        return torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+
+    def _guide(self, logp: Tensor, scale: Tensor) -> Tensor:
+        """Classifier-free guidance in log space."""
+        if not self._kind.guided:
+            return logp
+        conditional, null = logp.chunk(2)
+        return conditional + scale * (conditional - null)
+
+    def _draw(self, guided: Tensor, places: Tensor, temperature: Tensor, noise: Tensor) -> Tensor:
+        """A token for each masked position, [B, M]: Gumbel-max is a draw from the softmax."""
+        scores = guided + self._allowed.to(guided.device)
+        if not self._kind.greedy:
+            scores = scores / temperature
+            if self._kind.injected:
+                scores = scores + _at(noise, places)
+            else:
+                ids = torch.arange(self._vocabulary, dtype=torch.int32, device=places.device)
+                elements = places[..., None].to(torch.int32) * self._vocabulary + ids
+                scores = scores + gumbel(elements, noise[:, None, None, :])
+        return scores.argmax(dim=-1)
+
+    def _rank(self, logp: Tensor, drawn: Tensor, priors: list[Tensor], scale: Tensor) -> Tensor:
+        """Prior-calibrated scores [B, M] of the drawn tokens, guided like the tokens."""
+        if not self._kind.guided:
+            return _pmi(logp, drawn, priors[0])
+        conditional, null = logp.chunk(2)
+        guided = (1 + scale) * _pmi(conditional, drawn, priors[0])
+        return guided - scale * _pmi(null, drawn, priors[1])
+
+    def _scatter(self, places: Tensor, noise: Tensor) -> Tensor:
+        if self._kind.injected:
+            return noise.gather(1, places)
+        return gumbel(places.to(torch.int32), noise[:, None, :])
+
+
+def log_floored(p: Tensor) -> Tensor:
+    return p.clamp(min=1e-8).log()
+
+
+def _allowed(config: T3Config, sound_only: bool) -> Tensor:
+    """0 for ids that may be drawn, -inf for the others, [V]."""
+    ids = np.arange(config.speech_vocab)
+    sound = (ids < config.start_speech) | (ids == config.stop_speech)
+    return torch.from_numpy(np.where(sound | (not sound_only), 0.0, -np.inf).astype(np.float32))
+
+
+def _at(x: Tensor, places: Tensor) -> Tensor:
+    """x [B, L, ...] at places [B, M] of its second axis."""
+    return x.take_along_dim(places[..., None], dim=1)
+
+
+def _pmi(logp: Tensor, drawn: Tensor, log_prior: Tensor) -> Tensor:
+    """Prior-calibrated score log p(x) - log prior(x) of the drawn ids [B, M].
+
+    logp [B, M, V]; log_prior [V] or [B, 1, V], already floored.
+    """
+    chosen = logp.gather(-1, drawn[..., None])[..., 0]
+    prior = log_prior[drawn] if log_prior.ndim == 1 else log_prior[:, 0].gather(-1, drawn)
+    return chosen.clamp(min=LOG_FLOOR) - prior
