@@ -66,7 +66,9 @@ class BlockAttention(Protocol):
 
 
 class Attention(Protocol):
-    """A kind of attention."""
+    """A kind of attention. by_head: how it wants the buffers to lie."""
+
+    by_head: bool
 
     def block(self, shape: BlockShape, cache: KVCache) -> BlockAttention:
         """For blocks of this shape in the buffers of `cache`."""
@@ -111,6 +113,8 @@ class Starts:
 
 class SDPA:
     """PyTorch's attention: on any device, with a mask over all slots."""
+
+    by_head = False
 
     def block(self, shape: BlockShape, cache: KVCache) -> SDPABlock:
         return SDPABlock(shape, cache)
@@ -176,7 +180,7 @@ class _Masked:
     def __init__(self, block: SDPABlock, slots: Tensor, mask: Tensor) -> None:
         self._block = block
         self._slots = slots
-        self._mask = mask
+        self.mask = mask
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         buffers = self._block.buffers
@@ -185,7 +189,7 @@ class _Masked:
             self._block.read(buffer[layer]).transpose(1, 2)
             for buffer in (buffers.keys, buffers.values)
         )
-        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), keys, values, self._mask)
+        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), keys, values, self.mask)
         return mixed.transpose(1, 2)
 
 

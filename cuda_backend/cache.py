@@ -30,6 +30,8 @@ class Buffers:
     """Memory for keys and values: for each layer a tensor [rows, slots, heads, head_dim].
 
     There are zeros wherever nothing was written: what attention hides must be finite.
+    In memory a row's slots lie one behind the other, as pages want it, or `by_head`, as matrix
+    products want it; the shape is the same.
     """
 
     keys: list[Tensor]
@@ -37,13 +39,28 @@ class Buffers:
 
     @classmethod
     def allocate(
-        cls, config: T3Config, rows: int, slots: int, dtype: torch.dtype, device: torch.device
+        cls,
+        config: T3Config,
+        rows: int,
+        slots: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        by_head: bool = False,
     ) -> Buffers:
         """Room for at least `slots` a row."""
         shape = (rows, whole_pages(slots) * PAGE, config.heads, config.head_dim)
+        # The order of the axes in memory, and the order that undoes it.
+        orders = [((0, 2, 3, 1), (0, 3, 1, 2)), ((0, 2, 1, 3), (0, 2, 1, 3))]
+        if not by_head:
+            orders = [((0, 1, 2, 3), (0, 1, 2, 3))] * 2
         every = [
-            [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
-            for _ in range(2)
+            [
+                torch.zeros([shape[axis] for axis in order], dtype=dtype, device=device).permute(
+                    inverse
+                )
+                for _ in range(config.layers)
+            ]
+            for order, inverse in orders
         ]
         return cls(*every)
 
@@ -59,12 +76,15 @@ class Buffers:
     def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Put keys and values [R, Q, H, D] into `slots` [R * Q], counted through all rows."""
         for buffer, new in ((self.keys[layer], keys), (self.values[layer], values)):
-            buffer.flatten(0, 1).index_copy_(0, slots, new.flatten(0, 1))
+            if buffer.is_contiguous():
+                buffer.flatten(0, 1).index_copy_(0, slots, new.flatten(0, 1))
+            else:
+                row, slot = slots // self.slots, slots % self.slots
+                buffer.index_put_((row, slot), new.flatten(0, 1))
 
     def select(self, rows: Sequence[int]) -> Buffers:
         """A copy of some rows."""
-        index = torch.tensor(rows, device=self.keys[0].device)
-        return Buffers([k[index] for k in self.keys], [v[index] for v in self.values])
+        return Buffers(*([_rows(x, rows) for x in side] for side in (self.keys, self.values)))
 
 
 @dataclass(frozen=True)
@@ -112,6 +132,14 @@ def sink_biases(count: int, dtype: torch.dtype) -> list[float]:
     first = torch.tensor(math.log(count) * (1 - 2**-7), dtype=dtype).item()
     missing = count - math.exp(first)
     return [first, math.log(missing) if missing > 0 else -math.inf]
+
+
+def _rows(buffer: Tensor, rows: Sequence[int]) -> Tensor:
+    """A copy of some rows that lies in memory like the buffer."""
+    copy = torch.empty_like(buffer[: len(rows)])  # keeps the order of the axes
+    for place, row in enumerate(rows):
+        copy[place] = buffer[row]
+    return copy
 
 
 def whole_pages(slots: int) -> int:

@@ -91,7 +91,7 @@ class Eager:
 
     def allocate(self, lengths: tuple[int, ...], sinks: tuple[int, ...], slots: int) -> KVCache:
         rows = len(lengths)
-        buffers = Buffers.allocate(self._config, rows, slots, self._dtype, self._device)
+        buffers = Buffers.allocate(self._config, rows, slots, self._dtype, self._device, self._attention.by_head)
         return KVCache(buffers, tuple(range(rows)), lengths, sinks)
 
     def keep(self, cache: KVCache, rows: Sequence[int]) -> KVCache:

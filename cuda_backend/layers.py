@@ -151,5 +151,5 @@ def parameter(*shape: int) -> nn.Parameter:
 def pack(model: nn.Module) -> None:
     """Lay all weights of a model out for the CPU; on other devices nothing is changed."""
     for module in model.modules():
-        if isinstance(module, Linear):
+        if hasattr(module, "pack"):
             module.pack()

@@ -14,6 +14,7 @@ from cbflash.config import T3Config
 from cbflash.rope import inverse_frequencies
 from cuda_backend.attention import Pass
 from cuda_backend.layers import Linear, parameter
+from cuda_backend.packed import Packed, can_pack
 
 
 class Rotation:
@@ -60,10 +61,22 @@ class MLP(nn.Module):
         super().__init__()
         self.gate_up_proj = Linear(config.width, 2 * config.mlp, bias=False)
         self.down_proj = Linear(config.mlp, config.width, bias=False)
+        self._halves: tuple[Packed, Packed] | None = None
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        if self._halves is not None:
+            gate, up = (half(x) for half in self._halves)
+            return self.down_proj(gate.mul_(up), residual)
         gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
         return self.down_proj(F.silu(gate) * up, residual)
+
+    def pack(self) -> None:
+        """On a CPU the halves are products of their own: the kernel applies the SiLU to one."""
+        weight = self.gate_up_proj.weight
+        if can_pack(weight):
+            gate, up = weight.chunk(2)
+            self._halves = Packed(gate, None, "silu"), Packed(up, None, None)
+            self.gate_up_proj.weight = parameter(0)
 
 
 class Layer(nn.Module):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cbflash.weights import t3 as table
-from cuda_backend.attention import SDPA
+from cuda_backend.cpu_attention import Products
 from cuda_backend.decode import Decoder
 from cuda_backend.graph import Eager
 from cuda_backend.layers import pack
@@ -34,7 +34,7 @@ def build() -> T3:
 
 def decoding(model: T3) -> Decoder:
     pack(model)
-    return Decoder(model, Eager(SDPA(), CONFIG, torch.float32, torch.device("cpu")))
+    return Decoder(model, Eager(Products(), CONFIG, torch.float32, torch.device("cpu")))
 
 
 def rebuilt_head(change: Callable[[np.ndarray], None]) -> T3:

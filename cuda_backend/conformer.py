@@ -1,0 +1,165 @@
+"""The flow's encoder: speech tokens, 25 a second, to frames, 50 a second.
+
+A conformer without its convolutions: pre-norm transformer layers with relative positions
+(Transformer-XL, Dai et al. 2019), before and after an upsampling by two. Every layer sees the
+whole sequence, past and future.
+
+Shapes: b batch, n positions (tokens or frames), w width, h heads, d head dimension. Rows of
+different lengths are padded on the right; `seen` [b, n] says which positions are no padding,
+and is None when all are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cbflash.config import FlowConfig
+from cbflash.tokens import FRAMES_PER_TOKEN
+from cuda_backend.layers import MLP, Conv1d, Linear, causal, parameter
+
+# Inside a layer the released norms guard against zero variance only.
+LAYER_EPS = 1e-12
+
+
+class RelativeAttention(nn.Module):
+    """Attention whose scores are (q + u) k + (q + v) p, p of the distance between positions."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        width, heads = config.width, config.heads
+        self.q_proj = Linear(width, width)
+        self.k_proj = Linear(width, width)
+        self.v_proj = Linear(width, width)
+        self.o_proj = Linear(width, width)
+        self.position_proj = Linear(width, width, bias=False)
+        self.content_bias = parameter(heads, width // heads)
+        self.position_bias = parameter(heads, width // heads)
+        self._heads = heads
+        self._scale = (width // heads) ** -0.5
+
+    def forward(self, x: Tensor, distances: Tensor, seen: Tensor | None, residual: Tensor) -> Tensor:
+        """x [b, n, w] and embedded distances [1, 2n - 1, w] -> [b, n, w], added to `residual`."""
+        q, k, v, p = (
+            self._split(projected)
+            for projected in (
+                self.q_proj(x),
+                self.k_proj(x),
+                self.v_proj(x),
+                self.position_proj(distances),
+            )
+        )
+        # Scaled while it is small.
+        by_distance = (self._scale * (q + self.position_bias[:, None])) @ p.transpose(-1, -2)
+        bias = by_pair(by_distance)
+        if seen is not None:
+            bias = bias.masked_fill(~seen[:, None, None], -torch.inf)
+        mixed = F.scaled_dot_product_attention(
+            q + self.content_bias[:, None], k, v, bias, scale=self._scale
+        )
+        return self.o_proj(mixed.transpose(1, 2).flatten(2), residual)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[b, n, w] -> [b, h, n, d]."""
+        return x.unflatten(-1, (self._heads, -1)).transpose(1, 2)
+
+
+def by_pair(scores: Tensor) -> Tensor:
+    """Scores of distances, n - 1 down to 1 - n, [b, h, n, 2n - 1] -> of pairs, [b, h, n, n].
+
+    Pair (i, j) reads distance i - j, column n - 1 - i + j: every row starts one column before
+    the row above it. So it is the same memory read in shorter rows, and nothing is copied.
+    """
+    batch, heads, length, columns = scores.shape
+    strides = (heads * length * columns, length * columns, columns - 1, 1)
+    shape = (batch, heads, length, length)
+    return scores.contiguous().as_strided(shape, strides, storage_offset=length - 1)
+
+
+def embed_distances(length: int, width: int, device: torch.device) -> Tensor:
+    """Sines and cosines, interleaved, of the distances length - 1 down to 1 - length.
+
+    [1, 2 * length - 1, width].
+    """
+    falling = torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width)
+    angles = torch.arange(length - 1, -length, -1, device=device)[:, None] * falling.exp()
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[None]
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm attention and MLP."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.width, eps=LAYER_EPS)
+        self.attention = RelativeAttention(config)
+        self.mlp_norm = nn.LayerNorm(config.width, eps=LAYER_EPS)
+        self.mlp = MLP(config.width, config.mlp, "silu")
+
+    def forward(self, x: Tensor, distances: Tensor, seen: Tensor | None) -> Tensor:
+        x = self.attention(self.attention_norm(x), distances, seen, residual=x)
+        return self.mlp(self.mlp_norm(x), residual=x)
+
+
+class InputLayer(nn.Module):
+    """What stands in front of each stack of layers: linear, norm, times sqrt(width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=1e-5)
+        self._scale = math.sqrt(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.linear(x)) * self._scale
+
+
+class Lookahead(nn.Module):
+    """Two convolutions: the first sees `lookahead` tokens ahead, the second two behind."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        width, ahead = config.width, config.lookahead
+        self.ahead = Conv1d(width, width, ahead + 1, padding=(0, ahead))
+        self.behind = Conv1d(width, width, 3, padding=causal(3))
+
+    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
+        if seen is not None:
+            # Beyond the end of a row there is nothing, as beyond the end of the batch.
+            x = x.masked_fill(~seen[..., None], 0.0)
+        return x + self.behind(F.leaky_relu(self.ahead(x), 0.01))
+
+
+class Encoder(nn.Module):
+    """Embedded tokens [b, n, w] -> frames [b, 2n, w]."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        width, kernel = config.width, 2 * FRAMES_PER_TOKEN + 1
+        self.input = InputLayer(width)
+        self.lookahead = Lookahead(config)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
+        self.up_conv = Conv1d(width, width, kernel, padding=causal(kernel))
+        self.up_input = InputLayer(width)
+        self.up_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.up_layers))
+        self.norm = nn.LayerNorm(width, eps=1e-5)
+
+    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
+        """Tokens that are `seen` [b, n] become frames that are: FRAMES_PER_TOKEN each."""
+        x = self.lookahead(self.input(x), seen)
+        x = self._run(self.layers, x, seen)
+        if seen is not None:
+            seen = seen.repeat_interleave(FRAMES_PER_TOKEN, dim=1)
+        x = self.up_input(self.up_conv(x.repeat_interleave(FRAMES_PER_TOKEN, dim=1)))
+        return self.norm(self._run(self.up_layers, x, seen))
+
+    @staticmethod
+    def _run(layers: Iterable[nn.Module], x: Tensor, seen: Tensor | None) -> Tensor:
+        distances = embed_distances(x.shape[1], x.shape[2], x.device)
+        for layer in layers:
+            x = layer(x, distances, seen)
+        return x

@@ -1,0 +1,41 @@
+"""The devices PyTorch runs on here and what suits them."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+
+def describe_device(device: torch.device) -> str:
+    """A name for people: "NVIDIA H200", or the processor's name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _processor() or "CPU"
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """Of the decoder: bfloat16 where the device multiplies it fast, else float32.
+
+    A GPU before Ampere emulates bfloat16 and multiplies float16 fast. A CPU multiplies
+    bfloat16 about twice as fast as float32 if it has instructions for it, and else slower.
+    """
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return torch.bfloat16 if major >= 8 else torch.float16
+    return torch.bfloat16 if _multiplies_bfloat16() else torch.float32
+
+
+def _multiplies_bfloat16() -> bool:
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
