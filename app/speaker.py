@@ -52,14 +52,17 @@ def open_speaker(
 
     Raises ModelError, EngineError, VoiceError for a voice of another model, AudioError.
     """
-    backend = choose_backend(args.backend, context.backends)
     checkpoint = Checkpoint.open(find_model(args.model))
+    quantised = bool(args.bits) or checkpoint.quantised
+    backend = choose_backend(args.backend, context.backends, quantised)
     if isinstance(voice, Voice):  # said before gigabytes are loaded
         require_model(voice, checkpoint.model_id, checkpoint.name)
     console.status(f"loading {checkpoint.folder.name} ...", now=True)
     speaker = ChatterboxFlash.load(
         checkpoint.folder, backend=backend, dtype=args.dtype, bits=args.bits
     )
+    if speaker.engine.info.note:
+        console.note(speaker.engine.info.note)
     if isinstance(voice, Clip):
         console.status(f"listening to {voice.name} ...", now=True)
         voice = speaker.encode_voice(voice)

@@ -15,8 +15,9 @@ from cbflash.errors import EngineError, UsageError
 
 GROUP = "cbflash.engines"
 AUTO = "auto"
-# Fastest first; a backend that is not named here comes last.
-PREFERENCE = ("mlx", "flashinfer", "gpu", "cpu")
+# Fastest first, among those that are accelerated and then among those that are not; a backend
+# that is not named here comes last.
+PREFERENCE = ("flashinfer", "gpu", "cpu", "mlx")
 
 
 def installed_backends() -> list[Backend]:
@@ -25,11 +26,16 @@ def installed_backends() -> list[Backend]:
     return sorted(found, key=lambda backend: (_rank(backend), backend.name))
 
 
-def choose_backend(name: str = AUTO, backends: Sequence[Backend] | None = None) -> Backend:
+def choose_backend(
+    name: str = AUTO, backends: Sequence[Backend] | None = None, quantised: bool = False
+) -> Backend:
     """The backend called `name`, or the fastest one that can run.
 
-    With "auto", CBFLASH_BACKEND decides if it is set. Raises UsageError for an unknown name
-    and EngineError with each backend's reason when none can run.
+    With "auto", CBFLASH_BACKEND decides if it is set.
+    quantised: what is to be loaded is a converted folder, or to be quantised while loading.
+
+    Raises UsageError for an unknown name and EngineError with each backend's reason when none
+    can run.
     """
     known = installed_backends() if backends is None else list(backends)
     wanted = name
@@ -39,12 +45,19 @@ def choose_backend(name: str = AUTO, backends: Sequence[Backend] | None = None) 
         known = [backend for backend in known if wanted in (backend.name, *backend.aliases)]
         if not known:
             raise _unknown(wanted)
+    elif quantised:
+        known = [backend for backend in known if backend.quantises]
+    slower = None
     reasons = []
     for backend in known:
         status = backend.probe()
-        if status.available:
+        if status.available and status.accelerated:
             return backend
+        if status.available:
+            slower = slower or backend
         reasons.append(f"{status.name}: {status.reason}")
+    if slower:
+        return slower
     raise EngineError("No engine can run here. " + " ".join(reasons), "See: cbflash info")
 
 

@@ -79,6 +79,11 @@ class Checkpoint:
     storage: Mapping[str, Any] | None
     files: Mapping[str, Path]
 
+    @property
+    def quantised(self) -> bool:
+        """Whether it is a converted folder, which not every engine opens."""
+        return self.storage is not None
+
     @classmethod
     def open(cls, folder: Path) -> Checkpoint:
         """Look at a folder and read its config.

@@ -37,6 +37,7 @@ class EngineInfo:
     model: str  # name in the model's config
     model_id: str  # fingerprint; voices carry it
     memory: int  # bytes in use by the engine right after loading
+    note: str = ""  # what runs otherwise than it could, and why; for the user
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,15 @@ class BlockResult:
     dropped: int = 0
 
 
+@dataclass(frozen=True)
+class Utterance:
+    """Speech tokens to be turned into sound, all of them: a vocoder's work in one go."""
+
+    tokens: tuple[int, ...]
+    voice: Voice
+    seed: int
+
+
 class Vocoder(Protocol):
     """Tokens to sound for one utterance; holds the state between pushes."""
 
@@ -136,6 +146,13 @@ class Engine(Protocol):
         """Begin the sound of one utterance."""
         ...
 
+    def render(self, utterances: Sequence[Utterance], sampling: Sampling) -> list[FloatArray]:
+        """The sound of whole utterances: what a vocoder of each would give, to rounding.
+
+        An engine renders together what is faster together.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -154,6 +171,7 @@ class EngineStatus:
     device: str  # empty when not available
     version: str  # of the tensor library, empty when not installed
     reason: str  # why not, and what to do; empty when available
+    accelerated: bool = False  # it runs on something faster than the processor
 
 
 class Backend(Protocol):
@@ -167,6 +185,11 @@ class Backend(Protocol):
 
     @property
     def aliases(self) -> tuple[str, ...]: ...
+
+    @property
+    def quantises(self) -> bool:
+        """Whether it opens converted folders and takes `EngineOptions.bits`."""
+        ...
 
     def probe(self) -> EngineStatus:
         """Find out whether it can run; never raises."""

@@ -31,10 +31,12 @@ from cbflash.engine import (
     FloatArray,
     Prompt,
     StepResult,
+    Utterance,
 )
 from cbflash.errors import EngineError
 from cbflash.settings import Sampling
 from cbflash.tokens import FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_RATE
+from cbflash.vocoding import render_each
 from cbflash.voice import Voice
 
 Moment = Literal["load", "voice", "prefill", "step", "sound"]
@@ -186,6 +188,9 @@ class FakeEngine:
     def vocoder(self, voice: Voice, sampling: Sampling, seed: int) -> FakeVocoder:
         return FakeVocoder(pitch=100.0 + _hash(voice.source_hash) % 100, watch=self._watch)
 
+    def render(self, utterances: Sequence[Utterance], sampling: Sampling) -> list[FloatArray]:
+        return render_each(self, utterances, sampling)
+
 
 @dataclass(frozen=True)
 class FakeBackend:
@@ -197,6 +202,7 @@ class FakeBackend:
 
     name: str = "fake"
     aliases: tuple[str, ...] = ()
+    quantises: bool = True
     reason: str = ""
     ends: bool = True
     watch: Watch = look_away

@@ -33,6 +33,7 @@ from cbflash.engine import (
     FloatArray,
     Prompt,
     StepResult,
+    Utterance,
 )
 from cbflash.errors import UsageError
 from cbflash.hub import Progress, download_model, downloaded_model
@@ -70,6 +71,9 @@ class _Utterance:
         self.steps += result.steps
         self.ended = result.end == "stop"
 
+    def spoken(self) -> Utterance:
+        return Utterance(tuple(self.tokens), self.prompt.voice, self.prompt.seed)
+
 
 class ChatterboxFlash:
     """A loaded model that speaks. All calls come from the thread that loaded it."""
@@ -93,8 +97,10 @@ class ChatterboxFlash:
         dtype, bits: of the decoder; None leaves them to the engine and the model.
         Raises ModelError, EngineError or UsageError.
         """
-        chosen = choose_backend(backend) if isinstance(backend, str) else backend
         checkpoint = Checkpoint.open(find_model(None if model is None else os.fspath(model)))
+        chosen = backend
+        if isinstance(chosen, str):
+            chosen = choose_backend(chosen, quantised=bool(bits) or checkpoint.quantised)
         tokenizer = TextTokenizer.open(checkpoint.files["tokenizer"], checkpoint.config.t3)
         engine = chosen.load(str(checkpoint.folder), EngineOptions(dtype=dtype, bits=bits))
         return cls(engine, tokenizer)
@@ -114,11 +120,11 @@ class ChatterboxFlash:
 
         Raises DownloadError besides what `load` raises.
         """
-        chosen = choose_backend(backend)  # before gigabytes are fetched for nothing
+        choose_backend(backend)  # before gigabytes are fetched for nothing
         folder = downloaded_model(repo, revision) or download_model(
             repo, revision=revision, progress=progress
         )
-        return cls.load(folder, backend=chosen, dtype=dtype, bits=bits)
+        return cls.load(folder, backend=backend, dtype=dtype, bits=bits)
 
     def encode_voice(self, clip: Clip | str | os.PathLike[str], name: str | None = None) -> Voice:
         """Make a voice of a reference clip: 6 to 10 seconds of one speaker.
@@ -174,11 +180,9 @@ class ChatterboxFlash:
         chosen = _sampling(sampling, preset, options)
         utterances = self._utterances(texts, self._voices(voices, len(texts)), chosen)
         self._decode(utterances, chosen, on_result, begun)
-        speeches = []
-        for utterance in utterances:
-            samples = self._sound(utterance, chosen)
-            speeches.append(_speech(utterance, samples, time.perf_counter() - begun))
-        return speeches
+        sounds = self.engine.render([one.spoken() for one in utterances], chosen)
+        seconds = time.perf_counter() - begun
+        return [_speech(one, sound, seconds) for one, sound in zip(utterances, sounds, strict=True)]
 
     def generate_long(
         self,
@@ -275,10 +279,6 @@ class ChatterboxFlash:
                     utterances[result.row].add(result, time.perf_counter() - begun)
                 if on_result:
                     on_result(result)
-
-    def _sound(self, utterance: _Utterance, sampling: Sampling) -> FloatArray:
-        vocoder = self.engine.vocoder(utterance.prompt.voice, sampling, utterance.prompt.seed)
-        return vocoder.push(utterance.tokens, last=True)
 
 
 def _sampling(sampling: Sampling | None, preset: str, options: dict[str, Any]) -> Sampling:

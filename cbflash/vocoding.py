@@ -8,12 +8,15 @@ counters (Philox, Salmon et al. 2011): every piece of a stream has a generator o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from cbflash.config import FlowConfig, HiFTConfig
+from cbflash.engine import Engine, Utterance
+from cbflash.settings import Sampling
 from cbflash.tokens import SAMPLE_RATE
 
 Array = npt.NDArray[np.float32]
@@ -62,6 +65,14 @@ def source_phase(seed: int, harmonics: int = HiFTConfig.harmonics) -> Array:
 def source_noise(seed: int, start: int, stop: int, harmonics: int = HiFTConfig.harmonics) -> Array:
     """Standard normal noise of the samples start..stop, [stop - start, harmonics + 1]."""
     return _noise(seed, _Stream.SOURCE, start, stop, _SAMPLES, harmonics + 1)
+
+
+def render_each(engine: Engine, utterances: Sequence[Utterance], sampling: Sampling) -> list[Array]:
+    """`Engine.render` one after the other, for engines that gain nothing by more."""
+    return [
+        engine.vocoder(one.voice, sampling, one.seed).push(one.tokens, last=True)
+        for one in utterances
+    ]
 
 
 def trim_fade(samples: Array) -> Array:

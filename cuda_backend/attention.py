@@ -1,4 +1,4 @@
-"""Attention of the decoder behind one signature: FlashInfer's kernels, or PyTorch's own (SDPA).
+"""Attention of the decoder behind one signature, and PyTorch's own (SDPA) behind it.
 
 A pass of T3 is given a `Pass`, which puts the new keys and values into the cache and gives the
 mixed values back; what a query sees is decided here and nowhere in the model. A block takes two
@@ -10,6 +10,7 @@ Shapes: R rows, Q queries of a row, H heads, D head dimension, S slots that are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cuda_backend.cache import SINKS, Buffers, KVCache, sink_biases
+
+REACH = 256  # SDPA looks at a multiple of so many slots, where there are as many
 
 
 class Pass(Protocol):
@@ -52,8 +55,8 @@ class BlockShape:
 class BlockAttention(Protocol):
     """The attention of all passes of one block, over one cache at a time.
 
-    `update` is the host's part and comes before each block; `settle` and `step` only start
-    work on the device and can be captured.
+    `update` is the host's part and comes before each block; `settle` and `step`, and the passes
+    they give, only start work on the device and can be captured.
     """
 
     def update(self, cache: KVCache) -> None:
@@ -69,6 +72,11 @@ class Attention(Protocol):
     """A kind of attention. by_head: how it wants the buffers to lie."""
 
     by_head: bool
+
+    def reach(self, used: int, slots: int) -> int:
+        """`BlockShape.slots` for rows that use up to `used` of their `slots`. It takes few
+        values, so that a captured block serves many lengths."""
+        ...
 
     def block(self, shape: BlockShape, cache: KVCache) -> BlockAttention:
         """For blocks of this shape in the buffers of `cache`."""
@@ -103,18 +111,22 @@ class Starts:
         self.slots = torch.zeros(rows, dtype=torch.int64, device=device)
         self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
 
-    def update(self, cache: KVCache) -> None:
-        firsts = [row * cache.buffers.slots for row in cache.rows]
-        slots = [first + length for first, length in zip(firsts, cache.lengths, strict=True)]
-        both = torch.tensor([slots, cache.lengths])
-        self.slots.copy_(both[0])
-        self.positions.copy_(both[1])
+    def update(self, cache: KVCache, settled: Sequence[int] | None = None) -> None:
+        """settled: how many slots of each row are taken, if not as many as positions."""
+        taken = cache.lengths if settled is None else settled
+        slots = [row * cache.buffers.slots + n for row, n in zip(cache.rows, taken, strict=True)]
+        both = staged([slots, cache.lengths], self.slots.dtype, self.slots.device)
+        self.slots.copy_(both[0], non_blocking=True)
+        self.positions.copy_(both[1], non_blocking=True)
 
 
 class SDPA:
     """PyTorch's attention: on any device, with a mask over all slots."""
 
     by_head = False
+
+    def reach(self, used: int, slots: int) -> int:
+        return min(-(-used // REACH) * REACH, slots)
 
     def block(self, shape: BlockShape, cache: KVCache) -> SDPABlock:
         return SDPABlock(shape, cache)
@@ -139,25 +151,26 @@ class SDPABlock:
     def update(self, cache: KVCache) -> None:
         assert self._together == (cache.rows == tuple(range(self._shape.rows)))
         self._starts.update(cache)
-        self._rows.copy_(torch.tensor(cache.rows))
-        dtype = self._bias.dtype
+        device, dtype = self._bias.device, self._bias.dtype
+        self._rows.copy_(staged(cache.rows, self._rows.dtype, device), non_blocking=True)
         biases = [sink_biases(n, dtype) if n else [0.0] * SINKS for n in cache.sinks]
-        self._bias[:, 0, 0, :SINKS].copy_(torch.tensor(biases))
+        self._bias[:, 0, 0, :SINKS].copy_(staged(biases, dtype, device), non_blocking=True)
 
     def settle(self) -> Place:
-        before, length = self._shape.before, self._shape.length
-        return self._place(0, [before] * before + [before + length] * length)
+        return self._place(0)
 
     def step(self) -> Place:
-        before, length = self._shape.before, self._shape.length
-        return self._place(before, [before + length] * length)
+        return self._place(self._shape.before)
 
-    def _place(self, first: int, ends: list[int]) -> Place:
-        """Queries from slot `first` behind the settled ones; query q sees up to ends[q]."""
+    def _place(self, first: int) -> Place:
+        """Queries from slot `first` behind the settled ones to the end of the block."""
+        before, length = self._shape.before, self._shape.length
         device = self._bias.device
-        offsets = torch.arange(first, first + len(ends), device=device)
+        offsets = torch.arange(first, before + length, device=device)
         positions = self._starts.positions[:, None] + offsets
-        seen = self._starts.positions[:, None] + _constant(tuple(ends), device)
+        # Tokens that settle see each other, those of the block see all.
+        ends = before + length * (offsets >= before)
+        seen = self._starts.positions[:, None] + ends
         visible = torch.arange(self._shape.slots, device=device) < seen[:, None, :, None]
         mask = torch.where(visible, self._bias, -torch.inf)
         slots = (self._starts.slots[:, None] + offsets).flatten()
@@ -193,5 +206,8 @@ class _Masked:
         return mixed.transpose(1, 2)
 
 
-def _constant(numbers: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.tensor(numbers, device=device)
+def staged(
+    numbers: Sequence[int] | Sequence[Sequence[float]], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """A tensor on the host, from where `device` fetches it without anybody waiting."""
+    return torch.tensor(numbers, dtype=dtype, pin_memory=device.type == "cuda")

@@ -95,12 +95,14 @@ class KVCache:
     lengths: slots of each row that are settled.
     sinks: how many zero scores the first `SINKS` slots of a row stand for; 0 in a row whose
         slots are all its own.
+    lease: kept by whoever uses rows of shared buffers; they are free when it is gone.
     """
 
     buffers: Buffers
     rows: tuple[int, ...]
     lengths: tuple[int, ...]
     sinks: tuple[int, ...]
+    lease: object | None = None
 
     def advance(self, length: int) -> KVCache:
         """`length` more slots of every row are settled."""
@@ -108,12 +110,21 @@ class KVCache:
 
     def take(self, rows: Sequence[int]) -> KVCache:
         """Some rows only; nothing is copied."""
-        return KVCache(
-            self.buffers,
-            tuple(self.rows[row] for row in rows),
-            tuple(self.lengths[row] for row in rows),
-            tuple(self.sinks[row] for row in rows),
+        return replace(
+            self,
+            rows=tuple(self.rows[row] for row in rows),
+            lengths=tuple(self.lengths[row] for row in rows),
+            sinks=tuple(self.sinks[row] for row in rows),
         )
+
+    def padded(self, groups: int, size: int, row: int) -> KVCache:
+        """With each of `groups` equal parts filled up to `size` rows: empty ones, all of which
+        are `row` of the buffers."""
+        rows, lengths, sinks = (
+            _filled(numbers, groups, size, filler)
+            for numbers, filler in ((self.rows, row), (self.lengths, 0), (self.sinks, 0))
+        )
+        return replace(self, rows=rows, lengths=lengths, sinks=sinks)
 
     def compact(self) -> KVCache:
         """The same rows as the first rows of the buffers, copied if they are not."""
@@ -132,6 +143,12 @@ def sink_biases(count: int, dtype: torch.dtype) -> list[float]:
     first = torch.tensor(math.log(count) * (1 - 2**-7), dtype=dtype).item()
     missing = count - math.exp(first)
     return [first, math.log(missing) if missing > 0 else -math.inf]
+
+
+def _filled(numbers: tuple[int, ...], groups: int, size: int, filler: int) -> tuple[int, ...]:
+    count = len(numbers) // groups
+    parts = (numbers[at : at + count] for at in range(0, len(numbers), count))
+    return tuple(n for part in parts for n in (*part, *[filler] * (size - count)))
 
 
 def _rows(buffer: Tensor, rows: Sequence[int]) -> Tensor:

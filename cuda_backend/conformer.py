@@ -5,8 +5,8 @@ A conformer without its convolutions: pre-norm transformer layers with relative 
 whole sequence, past and future.
 
 Shapes: b batch, n positions (tokens or frames), w width, h heads, d head dimension. Rows of
-different lengths are padded on the right; `seen` [b, n] says which positions are no padding,
-and is None when all are.
+different lengths are padded on the right; `mask` [b, 1, 1, n] is false in the padding, and
+None when there is none.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from cbflash.config import FlowConfig
 from cbflash.tokens import FRAMES_PER_TOKEN
-from cuda_backend.layers import MLP, Conv1d, Linear, causal, parameter
+from cuda_backend.layers import MLP, Conv1d, Linear, causal, clear, frames_beyond, parameter
 
 # Inside a layer the released norms guard against zero variance only.
 LAYER_EPS = 1e-12
+QUERIES = 128  # whose scores by distance are made at once
 
 
 class RelativeAttention(nn.Module):
@@ -42,7 +43,9 @@ class RelativeAttention(nn.Module):
         self._heads = heads
         self._scale = (width // heads) ** -0.5
 
-    def forward(self, x: Tensor, distances: Tensor, seen: Tensor | None, residual: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, distances: Tensor, mask: Tensor | None, residual: Tensor
+    ) -> Tensor:
         """x [b, n, w] and embedded distances [1, 2n - 1, w] -> [b, n, w], added to `residual`."""
         q, k, v, p = (
             self._split(projected)
@@ -53,11 +56,9 @@ class RelativeAttention(nn.Module):
                 self.position_proj(distances),
             )
         )
-        # Scaled while it is small.
-        by_distance = (self._scale * (q + self.position_bias[:, None])) @ p.transpose(-1, -2)
-        bias = by_pair(by_distance)
-        if seen is not None:
-            bias = bias.masked_fill(~seen[:, None, None], -torch.inf)
+        bias = position_scores(self._scale * (q + self.position_bias[:, None]), p)
+        if mask is not None:
+            bias.masked_fill_(~mask, -torch.inf)
         mixed = F.scaled_dot_product_attention(
             q + self.content_bias[:, None], k, v, bias, scale=self._scale
         )
@@ -68,16 +69,31 @@ class RelativeAttention(nn.Module):
         return x.unflatten(-1, (self._heads, -1)).transpose(1, 2)
 
 
-def by_pair(scores: Tensor) -> Tensor:
-    """Scores of distances, n - 1 down to 1 - n, [b, h, n, 2n - 1] -> of pairs, [b, h, n, n].
+def position_scores(q: Tensor, p: Tensor) -> Tensor:
+    """Scores of pairs by their distances, [b, h, n, n].
 
-    Pair (i, j) reads distance i - j, column n - 1 - i + j: every row starts one column before
-    the row above it. So it is the same memory read in shorter rows, and nothing is copied.
+    q: [b, h, n, d]; p: [1, h, 2n - 1, d], of the distances n - 1 down to 1 - n.
     """
-    batch, heads, length, columns = scores.shape
-    strides = (heads * length * columns, length * columns, columns - 1, 1)
-    shape = (batch, heads, length, length)
-    return scores.contiguous().as_strided(shape, strides, storage_offset=length - 1)
+    length = q.shape[2]
+    scores = q.new_empty(*q.shape[:3], length)
+    # Some queries after one another meet little more than n distances, all meet 2n - 1.
+    for begin in range(0, length, QUERIES):
+        end = min(begin + QUERIES, length)
+        met = p[:, :, length - end : 2 * length - 1 - begin]
+        scores[:, :, begin:end] = by_pair(q[:, :, begin:end] @ met.transpose(-1, -2))
+    return scores
+
+
+def by_pair(scores: Tensor) -> Tensor:
+    """Scores of c queries by distance, [b, h, c, c + n - 1], -> by pair, [b, h, c, n].
+
+    Query i meets key j in column c - 1 - i + j: every row starts one column before the row
+    above it. So it is the same memory read in shorter rows, and nothing is copied.
+    """
+    batch, heads, queries, columns = scores.shape
+    shape = (batch, heads, queries, columns - queries + 1)
+    strides = (heads * queries * columns, queries * columns, columns - 1, 1)
+    return scores.contiguous().as_strided(shape, strides, storage_offset=queries - 1)
 
 
 def embed_distances(length: int, width: int, device: torch.device) -> Tensor:
@@ -100,8 +116,8 @@ class EncoderLayer(nn.Module):
         self.mlp_norm = nn.LayerNorm(config.width, eps=LAYER_EPS)
         self.mlp = MLP(config.width, config.mlp, "silu")
 
-    def forward(self, x: Tensor, distances: Tensor, seen: Tensor | None) -> Tensor:
-        x = self.attention(self.attention_norm(x), distances, seen, residual=x)
+    def forward(self, x: Tensor, distances: Tensor, mask: Tensor | None) -> Tensor:
+        x = self.attention(self.attention_norm(x), distances, mask, residual=x)
         return self.mlp(self.mlp_norm(x), residual=x)
 
 
@@ -127,11 +143,10 @@ class Lookahead(nn.Module):
         self.ahead = Conv1d(width, width, ahead + 1, padding=(0, ahead))
         self.behind = Conv1d(width, width, 3, padding=causal(3))
 
-    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        if seen is not None:
-            # Beyond the end of a row there is nothing, as beyond the end of the batch.
-            x = x.masked_fill(~seen[..., None], 0.0)
-        return x + self.behind(F.leaky_relu(self.ahead(x), 0.01))
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """[b, n, w] -> [b, n, w]; what lies beyond the lengths [b] is cleared."""
+        x = clear(x, frames_beyond(lengths, x.shape[1]))
+        return self.behind(F.leaky_relu(self.ahead(x), 0.01), residual=x)
 
 
 class Encoder(nn.Module):
@@ -148,18 +163,19 @@ class Encoder(nn.Module):
         self.up_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.up_layers))
         self.norm = nn.LayerNorm(width, eps=1e-5)
 
-    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        """Tokens that are `seen` [b, n] become frames that are: FRAMES_PER_TOKEN each."""
-        x = self.lookahead(self.input(x), seen)
-        x = self._run(self.layers, x, seen)
-        if seen is not None:
-            seen = seen.repeat_interleave(FRAMES_PER_TOKEN, dim=1)
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """lengths: of the rows in tokens, [b]; None if nothing is padded."""
+        x = self.lookahead(self.input(x), lengths)
+        x = self._run(self.layers, x, lengths)
         x = self.up_input(self.up_conv(x.repeat_interleave(FRAMES_PER_TOKEN, dim=1)))
-        return self.norm(self._run(self.up_layers, x, seen))
+        lengths = None if lengths is None else FRAMES_PER_TOKEN * lengths
+        return self.norm(self._run(self.up_layers, x, lengths))
 
     @staticmethod
-    def _run(layers: Iterable[nn.Module], x: Tensor, seen: Tensor | None) -> Tensor:
+    def _run(layers: Iterable[nn.Module], x: Tensor, lengths: Tensor | None) -> Tensor:
         distances = embed_distances(x.shape[1], x.shape[2], x.device)
+        beyond = frames_beyond(lengths, x.shape[1])
+        mask = None if beyond is None else ~beyond[:, None, None, :, 0]
         for layer in layers:
-            x = layer(x, distances, seen)
+            x = layer(x, distances, mask)
         return x

@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 
 from cuda_backend.attention import BlockShape, Place, SDPABlock
-from cuda_backend.cache import Buffers, KVCache
+from cuda_backend.cache import KVCache
 
 
 class Products:
     """`Attention` for CPUs; its buffers are `Buffers.allocate(..., by_head=True)`."""
 
     by_head = True
+
+    def reach(self, used: int, slots: int) -> int:
+        return used
 
     def block(self, shape: BlockShape, cache: KVCache) -> ProductsBlock:
         return ProductsBlock(shape, cache)
@@ -31,8 +34,8 @@ class ProductsBlock(SDPABlock):
         super().update(cache)
         self.lengths = cache.lengths
 
-    def _place(self, first: int, ends: list[int]) -> Place:
-        positions, masked = super()._place(first, ends)
+    def _place(self, first: int) -> Place:
+        positions, masked = super()._place(first)
         starts = [length + first for length in self.lengths]
         return Place(positions, _Product(self, starts, masked.mask))
 
@@ -56,7 +59,9 @@ class _Product:
         keys = self._block.read(buffers.keys[layer]).permute(0, 2, 3, 1).flatten(0, 1)
         values = self._block.read(buffers.values[layer]).transpose(1, 2).flatten(0, 1)
         scores = torch.baddbmm(
-            self._mask, q.transpose(1, 2).reshape(rows * heads, queries, width), keys,
+            self._mask,
+            q.transpose(1, 2).reshape(rows * heads, queries, width),
+            keys,
             alpha=width**-0.5,
         )
         mixed = torch.bmm(torch.softmax(scores, dim=-1), values)

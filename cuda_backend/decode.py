@@ -23,7 +23,7 @@ from cbflash.decoding import BlockPlan
 from cbflash.engine import Prompt
 from cbflash.noise import Stream, noise_key
 from cbflash.settings import Sampling
-from cuda_backend.attention import BlockAttention, Causal
+from cuda_backend.attention import BlockAttention, Causal, Pass
 from cuda_backend.cache import SINKS, KVCache
 from cuda_backend.fill import Fill, FillKind, log_floored
 from cuda_backend.graph import BlockInputs, BlockKind, Runner
@@ -153,7 +153,7 @@ class Decoder:
             masked -= kind.counts[step]
             yield
 
-    def _pass(self, kind: BlockKind, x: Tensor, positions: Tensor, attend) -> Tensor:
+    def _pass(self, kind: BlockKind, x: Tensor, positions: Tensor, attend: Pass) -> Tensor:
         """Hidden states [R, Q, W]. Null rows hold the same speech as their prompts."""
         return self.model(torch.cat([x, x]) if kind.guided else x, positions, attend)
 
@@ -169,7 +169,9 @@ class Decoder:
             sound_only=kind.sound_only,
         )
         if wanted not in self._fills:
-            self._fills[wanted] = Fill(wanted, self.model.speech_head, self.config)
+            self._fills[wanted] = Fill(
+                wanted, self.model.speech_head, self.config, self.model.device
+            )
         return self._fills[wanted]
 
     # -- what a block is given ---------------------------------------------------------

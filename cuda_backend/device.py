@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
-
 import torch
+
+from cuda_backend.processor import processor
 
 
 def describe_device(device: torch.device) -> str:
     """A name for people: "NVIDIA H200", or the processor's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _processor() or "CPU"
+    return processor()
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
@@ -30,12 +29,3 @@ def default_dtype(device: torch.device) -> torch.dtype:
 def _multiplies_bfloat16() -> bool:
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -5,8 +5,8 @@ Although it is built like a U-Net, nothing is ever downsampled: with one level t
 network keeps its frame rate.
 
 Shapes: b batch, f frames, m mels, c channels, e time embedding, h heads, d head dimension. Rows
-of different lengths are padded on the right; `mask` [b, 1, 1, f] says which frames may be
-attended to, and is None when all may. Convolutions look back only and so never see padding.
+of different lengths are padded on the right; `mask` [b, 1, 1, f] is false in the padding, and
+None when there is none. Only attention needs it: the convolutions look back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cbflash.config import FlowConfig
-from cuda_backend.layers import MLP, Conv1d, Linear, causal
+from cuda_backend.layers import MLP, Conv1d, Linear, causal, frames_beyond
 
 
 class TimeEmbedding(nn.Module):
@@ -165,12 +165,15 @@ class Estimator(nn.Module):
         conditions: Tensor,
         t: Tensor,
         r: Tensor,
-        mask: Tensor | None = None,
+        lengths: Tensor | None = None,
     ) -> Tensor:
         """x, mu, conditions [b, f, m], speaker [b, m], t and r [1] or [b] -> velocity [b, f, m].
 
-        r, the end of the step, only speaks to a mean flow.
+        r, the end of the step, only speaks to a mean flow. lengths: of the rows in frames,
+        [b]; None if nothing is padded.
         """
+        beyond = frames_beyond(lengths, x.shape[1])
+        mask = None if beyond is None else ~beyond[:, None, None, :, 0]
         time = self.time(t, r)
         voice = speaker[:, None].expand_as(x)
         x = torch.cat([x, mu, voice, conditions], dim=-1)

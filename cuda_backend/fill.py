@@ -39,12 +39,14 @@ class Fill:
     Sources: released model.py `_pmi_count_early_step_unmask`, calibration.py, cfg_guidance.py.
     """
 
-    def __init__(self, kind: FillKind, head: nn.Module, config: T3Config) -> None:
+    def __init__(
+        self, kind: FillKind, head: nn.Module, config: T3Config, device: torch.device
+    ) -> None:
         self._kind = kind
         self._head = head
         self._mask = config.mask
         self._vocabulary = config.speech_vocab
-        self._allowed = _allowed(config, kind.sound_only)
+        self._allowed = _allowed(config, kind.sound_only).to(device)
 
     def __call__(
         self,
@@ -104,7 +106,7 @@ class Fill:
 
     def _draw(self, guided: Tensor, places: Tensor, temperature: Tensor, noise: Tensor) -> Tensor:
         """A token for each masked position, [B, M]: Gumbel-max is a draw from the softmax."""
-        scores = guided + self._allowed.to(guided.device)
+        scores = guided + self._allowed
         if not self._kind.greedy:
             scores = scores / temperature
             if self._kind.injected:

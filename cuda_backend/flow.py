@@ -49,14 +49,12 @@ class Flow(nn.Module):
         """The mel of all frames of some rows, those of the prompts included.
 
         tokens [b, n] ints below the codebook, of the prompt and then of the utterance;
-        conditions and noise [b, f, m], x_vector [b, xvector]; lengths [b] in tokens, or None if
-        every row has n -> [b, f, m].
+        conditions and noise [b, f, m], x_vector [b, xvector] -> [b, f, m]. lengths: of the rows
+        in tokens, [b]; None if nothing is padded.
         """
-        seen = None
-        if lengths is not None:
-            seen = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-        mu = self.encode(tokens, seen)
-        return self.solve(mu, conditions, self.embed_speaker(x_vector), noise, steps, seen)
+        mu = self.encode(tokens, lengths)
+        frames = None if lengths is None else FRAMES_PER_TOKEN * lengths
+        return self.solve(mu, conditions, self.embed_speaker(x_vector), noise, steps, frames)
 
     def utterance(
         self,
@@ -77,12 +75,12 @@ class Flow(nn.Module):
         mel = self(torch.cat([prompt_tokens, tokens], dim=1), known, x_vector, noise, steps)
         return mel[:, prompt_mel.shape[1] :]
 
-    def encode(self, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Tokens [b, n] -> mu [b, f, m], a first guess of the mel. It sees the whole sequence,
+    def encode(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Tokens [b, n] -> mu [b, f, m], a first guess of the mel. It sees the whole sequence.
 
-        or those of its positions that are `seen` [b, n].
+        lengths: of the rows in tokens, [b]; None if nothing is padded.
         """
-        return self.mean(self.encoder(self.embedding(tokens), seen))
+        return self.mean(self.encoder(self.embedding(tokens), lengths))
 
     def embed_speaker(self, x_vector: Tensor) -> Tensor:
         """[b, xvector] -> [b, m]; only the direction of an x-vector matters."""
@@ -99,11 +97,30 @@ class Flow(nn.Module):
         speaker: Tensor,
         noise: Tensor,
         steps: int,
-        seen: Tensor | None = None,
+        lengths: Tensor | None = None,
     ) -> Tensor:
         """Euler steps from noise [b, f, m] to mel; mu, conditions [b, f, m], speaker [b, m].
 
         A mean flow asks the estimator once a step. An ordinary one asks with and without
         what is known, and goes further in the direction of the difference (guidance).
+        lengths: of the rows in frames, [b]; None if nothing is padded.
         """
-        return noise
+        if not self._meanflow:
+            # The second half of the rows knows nothing.
+            mu, conditions, speaker = (
+                torch.cat([known, torch.zeros_like(known)]) for known in (mu, conditions, speaker)
+            )
+            lengths = None if lengths is None else lengths.repeat(2)
+        times = flow_times(steps, self._meanflow)
+        x = noise
+        for t, r in pairwise(times):
+            begin, end = (x.new_full((1,), time) for time in (t, r))
+            rows = x if self._meanflow else x.repeat(2, 1, 1)
+            velocity = self.estimator(rows, mu, speaker, conditions, begin, end, lengths)
+            x = x + (r - t) * (velocity if self._meanflow else self._guide(velocity))
+        return x
+
+    def _guide(self, velocity: Tensor) -> Tensor:
+        """[2b, f, m], rows that know and rows that do not -> [b, f, m]."""
+        known, unknown = velocity.chunk(2)
+        return known + self._cfg_rate * (known - unknown)

@@ -1,13 +1,19 @@
-"""Running a block: pass by pass, or as one captured CUDA graph.
+"""Running work on a device: call by call, or as captured CUDA graphs.
 
-Nothing outside this file knows of graphs.
+Nothing outside this file knows of graphs. A graph repeats the same kernels on the same memory,
+so everything it reads lies in tensors of its own that are filled before each replay, and the
+cache of all captured blocks is one arena. Graphs are made for buckets of sizes; what falls
+short of its bucket is padded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +21,10 @@ from torch import Tensor
 from cbflash.config import T3Config
 from cuda_backend.attention import Attention, BlockAttention, BlockShape
 from cuda_backend.cache import Buffers, KVCache
+
+BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # prompts of a bucket
+LENGTHS = 32  # lengths of utterances are rounded up to a multiple of this, in tokens
+GRAPHS = 48  # kept; the one that was not used for longest goes first
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,13 @@ class BlockKind:
     sound_only: bool
 
     @property
+    def groups(self) -> int:
+        """Rows for each prompt."""
+        return 2 if self.guided else 1
+
+    @property
     def rows(self) -> int:
-        return 2 * self.prompts if self.guided else self.prompts
+        return self.groups * self.prompts
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -47,7 +62,7 @@ class BlockInputs:
     """The tensors of a block. `tokens` [B, L], masks at first, is also its result.
 
     settled: [B, before] tokens; token_noise, position_noise: [K, B, 2] int32 keys for each
-    step, or injected numbers; options: temperature and guidance scale.
+    step, or injected numbers [K, B, ...]; options: temperature and guidance scale.
     """
 
     settled: Tensor
@@ -56,15 +71,38 @@ class BlockInputs:
     options: Tensor
     tokens: Tensor
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them, in the order of the fields."""
+        return (self.settled, self.token_noise, self.position_noise, self.options, self.tokens)
+
+    def padded(self, prompts: int) -> BlockInputs:
+        """The same with room for more prompts, whose content is of no interest."""
+        more = prompts - len(self.tokens)
+
+        def pad(x: Tensor, axis: int) -> Tensor:
+            return torch.cat([x, *[x.narrow(axis, 0, 1)] * more], dim=axis)
+
+        return BlockInputs(
+            pad(self.settled, 0),
+            pad(self.token_noise, 1),
+            pad(self.position_noise, 1),
+            self.options,
+            pad(self.tokens, 0),
+        )
+
 
 Passes = Callable[[BlockKind, BlockAttention, BlockInputs], Iterator[None]]
 
 
 class Runner(Protocol):
-    """Owns the memory of the cache and decides how blocks are run."""
+    """Owns the memory of the cache and decides how work is run."""
+
+    notes: list[str]  # for the user: what could not be done as it should
 
     def allocate(self, lengths: tuple[int, ...], sinks: tuple[int, ...], slots: int) -> KVCache:
-        """Room for rows of up to `slots`, of which `lengths` are already meant to be settled."""
+        """Room for rows of up to `slots`, of which `lengths` count as settled: they are about
+        to be written. All slots are zero."""
         ...
 
     def keep(self, cache: KVCache, rows: Sequence[int]) -> KVCache:
@@ -74,16 +112,27 @@ class Runner(Protocol):
     def run(
         self, kind: BlockKind, cache: KVCache, inputs: BlockInputs, passes: Passes
     ) -> Iterator[None]:
-        """One item for every pass, after it was begun."""
+        """Fill `inputs.tokens`; one item for every pass, after it was begun."""
+        ...
+
+    def bucket(self, length: int) -> int:
+        """The length that an utterance of `length` tokens is padded to."""
+        ...
+
+    def call(
+        self, key: Hashable, function: Callable[..., Tensor], tensors: Sequence[Tensor]
+    ) -> Tensor:
+        """function(*tensors). Calls with one key have equal shapes and the same function."""
         ...
 
 
 class Eager:
-    """A pass at a time, on any device."""
+    """A call at a time, on any device."""
 
     def __init__(
         self, attention: Attention, config: T3Config, dtype: torch.dtype, device: torch.device
     ) -> None:
+        self.notes: list[str] = []
         self._attention = attention
         self._config = config
         self._dtype = dtype
@@ -91,8 +140,12 @@ class Eager:
 
     def allocate(self, lengths: tuple[int, ...], sinks: tuple[int, ...], slots: int) -> KVCache:
         rows = len(lengths)
-        buffers = Buffers.allocate(self._config, rows, slots, self._dtype, self._device, self._attention.by_head)
-        return KVCache(buffers, tuple(range(rows)), lengths, sinks)
+        return KVCache(self.buffers(rows, slots), tuple(range(rows)), lengths, sinks)
+
+    def buffers(self, rows: int, slots: int) -> Buffers:
+        return Buffers.allocate(
+            self._config, rows, slots, self._dtype, self._device, self._attention.by_head
+        )
 
     def keep(self, cache: KVCache, rows: Sequence[int]) -> KVCache:
         return cache.take(rows).compact()
@@ -101,8 +154,248 @@ class Eager:
         self, kind: BlockKind, cache: KVCache, inputs: BlockInputs, passes: Passes
     ) -> Iterator[None]:
         used = max(cache.lengths) + kind.before + kind.length
-        attention = self._attention.block(
-            BlockShape(kind.rows, kind.before, kind.length, used), cache
-        )
+        shape = BlockShape(kind.rows, kind.before, kind.length, used)
+        attention = self._attention.block(shape, cache)
         attention.update(cache)
         yield from passes(kind, attention, inputs)
+
+    def bucket(self, length: int) -> int:
+        return length
+
+    def call(
+        self, key: Hashable, function: Callable[..., Tensor], tensors: Sequence[Tensor]
+    ) -> Tensor:
+        return function(*tensors)
+
+
+class Recorder(Protocol):
+    """Records work once, and repeats it."""
+
+    def record(self, work: Callable[[], Any]) -> Callable[[], None]:
+        """Do the work, record it, give what repeats it. The work starts kernels and waits for
+        nothing. Raises RuntimeError where it cannot be recorded."""
+        ...
+
+
+class CUDARecorder:
+    """`Recorder` with CUDA graphs, which share one pool of memory."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def record(self, work: Callable[[], Any]) -> Callable[[], None]:
+        # Once outside: libraries set themselves up at their first call, which cannot be captured.
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            work()
+        return graph.replay
+
+
+class _Lease:
+    """Whoever holds it uses the arena."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A recorded block."""
+
+    attention: BlockAttention
+    inputs: BlockInputs
+    replay: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A recorded call."""
+
+    tensors: list[Tensor]
+    result: list[Tensor]
+    replay: Callable[[], None]
+
+
+class Captured:
+    """Whole blocks and calls as graphs, one for each bucket, recorded when first needed.
+
+    What cannot be a graph is run by `eager`: blocks that are stopped or watched between their
+    steps, short last blocks (one graph for each length would cost more than it saves), a second
+    batch while another one is in the arena, and everything after a recording has failed.
+    """
+
+    def __init__(self, eager: Eager, attention: Attention, recorder: Recorder, block: int) -> None:
+        self.notes: list[str] = []
+        self.seconds = 0.0  # spent on recording
+        self._eager = eager
+        self._attention = attention
+        self._recorder = recorder
+        self._block_size = block
+        self._graphs: OrderedDict[Hashable, _Block | _Call] = OrderedDict()
+        self._arena: Buffers | None = None
+        self._lease: weakref.ref[_Lease] | None = None
+        self._broken = False
+
+    @property
+    def recorded(self) -> int:
+        """How many graphs there are."""
+        return len(self._graphs)
+
+    # -- the cache ---------------------------------------------------------------------
+
+    def allocate(self, lengths: tuple[int, ...], sinks: tuple[int, ...], slots: int) -> KVCache:
+        if self._broken or (self._lease is not None and self._lease() is not None):
+            return self._eager.allocate(lengths, sinks, slots)
+        rows = len(lengths)
+        arena = self._reserve(rows, slots)
+        for buffer in (*arena.keys, *arena.values):
+            buffer[:rows].zero_()
+        lease = _Lease()
+        self._lease = weakref.ref(lease)
+        return KVCache(arena, tuple(range(rows)), lengths, sinks, lease)
+
+    def _reserve(self, rows: int, slots: int) -> Buffers:
+        """The arena, with at least so many rows, and one more for what pads a bucket."""
+        arena = self._arena
+        if arena is None or arena.rows <= rows or arena.slots < slots:
+            had = (0, 0) if arena is None else (arena.rows - 1, arena.slots)
+            # Graphs know the old one's addresses. Let both go before the new one is made.
+            self._arena = arena = None
+            self._graphs.clear()
+            rows, slots = max(rows, had[0]), max(_doubled(slots), had[1])
+            self._arena = arena = self._eager.buffers(rows + 1, slots)
+        return arena
+
+    def keep(self, cache: KVCache, rows: Sequence[int]) -> KVCache:
+        if cache.lease is None:
+            return self._eager.keep(cache, rows)
+        return cache.take(rows)
+
+    # -- blocks ------------------------------------------------------------------------
+
+    def run(
+        self, kind: BlockKind, cache: KVCache, inputs: BlockInputs, passes: Passes
+    ) -> Iterator[None]:
+        block = None if self._stepwise(kind, cache) else self._block(kind, cache, inputs, passes)
+        if block is None:
+            yield from self._eager.run(kind, cache, inputs, passes)
+            return
+        block.replay()
+        inputs.tokens.copy_(block.inputs.tokens[: kind.prompts])
+        for _ in kind.steps:
+            yield
+
+    def _stepwise(self, kind: BlockKind, cache: KVCache) -> bool:
+        return (
+            self._broken
+            or cache.lease is None
+            or kind.injected
+            or not kind.sound_only  # the released end rule looks at every step
+            or kind.length != self._block_size
+            or kind.prompts > BATCHES[-1]
+        )
+
+    def _block(
+        self, kind: BlockKind, cache: KVCache, inputs: BlockInputs, passes: Passes
+    ) -> _Block | None:
+        """The recorded block for this kind, its inputs filled; None if it cannot be recorded."""
+        kind, prompts = replace(kind, prompts=_bucket(kind.prompts)), kind.prompts
+        if kind.prompts > prompts:
+            cache = cache.padded(kind.groups, kind.prompts, row=cache.buffers.rows - 1)
+            inputs = inputs.padded(kind.prompts)
+        used = max(cache.lengths) + kind.before + kind.length
+        reach = self._attention.reach(used, cache.buffers.slots)
+        together = cache.rows == tuple(range(kind.rows))
+        key = (kind, reach, together)
+        found = self._find(key)
+        if isinstance(found, _Block):
+            found.attention.update(cache)
+            _fill(found.inputs.tensors, inputs.tensors)
+            return found
+        shape = BlockShape(kind.rows, kind.before, kind.length, reach)
+        attention = self._attention.block(shape, cache)
+        attention.update(cache)
+        own = BlockInputs(*(x.clone() for x in inputs.tensors))
+        masks = inputs.tokens.clone()
+
+        def work() -> None:
+            own.tokens.copy_(masks)
+            for _ in passes(kind, attention, own):
+                pass
+
+        replay = self._record(key, work)
+        if replay is None:
+            return None
+        block = _Block(attention, own, replay)
+        self._store(key, block)
+        return block
+
+    # -- other calls -------------------------------------------------------------------
+
+    def bucket(self, length: int) -> int:
+        return length if self._broken else -(-length // LENGTHS) * LENGTHS
+
+    def call(
+        self, key: Hashable, function: Callable[..., Tensor], tensors: Sequence[Tensor]
+    ) -> Tensor:
+        found = self._find(key)
+        if isinstance(found, _Call):
+            _fill(found.tensors, tensors)
+        else:
+            own = [x.clone() for x in tensors]
+            result: list[Tensor] = []
+
+            def work() -> None:
+                result[:] = [function(*own)]
+
+            replay = None if self._broken else self._record(key, work)
+            if replay is None:
+                return function(*tensors)
+            found = _Call(own, result, replay)
+            self._store(key, found)
+        found.replay()
+        return found.result[0].clone()
+
+    # -- graphs ------------------------------------------------------------------------
+
+    def _find(self, key: Hashable) -> _Block | _Call | None:
+        if key in self._graphs:
+            self._graphs.move_to_end(key)
+        return self._graphs.get(key)
+
+    def _store(self, key: Hashable, graph: _Block | _Call) -> None:
+        self._graphs[key] = graph
+        while len(self._graphs) > GRAPHS:
+            self._graphs.popitem(last=False)
+
+    def _record(self, key: Hashable, work: Callable[[], Any]) -> Callable[[], None] | None:
+        begun = time.perf_counter()
+        try:
+            return self._recorder.record(work)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            # It works without, only slower; whoever loads the engine tells the user.
+            first = str(error).strip().splitlines()[0]
+            self.notes.append(f"CUDA graphs are not used, which is slower: {first}")
+            self._broken = True
+            self._graphs.clear()
+            return None
+        finally:
+            self.seconds += time.perf_counter() - begun
+
+
+def _fill(own: Sequence[Tensor], given: Sequence[Tensor]) -> None:
+    for target, source in zip(own, given, strict=True):
+        target.copy_(source)
+
+
+def _bucket(prompts: int) -> int:
+    return next(size for size in BATCHES if size >= prompts)
+
+
+def _doubled(slots: int) -> int:
+    """The next power of two, so that an arena seldom grows."""
+    return 1 << max(8, (slots - 1).bit_length())

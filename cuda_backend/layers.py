@@ -6,13 +6,15 @@ Shapes: b batch, t frames, i channels in, o channels out, k taps of a kernel, s 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cuda_backend.packed import Packed, can_pack
+from cuda_backend.packed import Packed, PackedConv1d, PackedConvTranspose1d, can_pack
+from cuda_backend.spectral import Spectral, pays
 
 Activation = Literal["gelu", "silu", "relu"]
 
@@ -60,9 +62,9 @@ class Linear(nn.Module):
 
 
 class Conv1d(nn.Module):
-    """A convolution over time that pads with zeros, `padding` = frames (left, right).
+    """A convolution over time that pads with zeros, then what is to be added to it.
 
-    weight: [o, i, k]; bias: [o].
+    padding: frames (left, right). weight: [o, i, k]; bias: [o].
     """
 
     def __init__(
@@ -81,11 +83,28 @@ class Conv1d(nn.Module):
         self._stride = stride
         self._dilation = dilation
         self._padding = padding
+        self._packed: PackedConv1d | Spectral | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """[b, t, i] -> [b, t', o]; residual [b, t', o]."""
+        if self._packed is not None:
+            return self._packed(x, residual)
         x = F.pad(x, (0, 0, *self._padding)).transpose(1, 2)
         y = F.conv1d(x, self.weight, self.bias, stride=self._stride, dilation=self._dilation)
-        return y.transpose(1, 2)
+        y = y.transpose(1, 2)
+        return y if residual is None else y + residual
+
+    def pack(self) -> None:
+        """As `Linear.pack`; long kernels become products at frequencies."""
+        if not can_pack(self.weight):
+            return
+        if pays(self.weight, self._stride):
+            self._packed = Spectral(self.weight, self.bias, self._dilation, self._padding)
+        else:
+            self._packed = PackedConv1d(
+                self.weight, self.bias, self._stride, self._dilation, self._padding
+            )
+        self.weight = parameter(0)
 
 
 def causal(kernel: int) -> tuple[int, int]:
@@ -111,12 +130,35 @@ class ConvTranspose1d(nn.Module):
         self.bias = parameter(outputs)
         self._stride = stride
         self._padding = padding
+        self._packed: PackedConvTranspose1d | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """[b, t, i] -> [b, t', o]."""
+        if self._packed is not None:
+            return self._packed(x)
         y = F.conv_transpose1d(
             x.transpose(1, 2), self.weight, self.bias, stride=self._stride, padding=self._padding
         )
         return y.transpose(1, 2)
+
+    def pack(self) -> None:
+        """As `Linear.pack`."""
+        if can_pack(self.weight):
+            self._packed = PackedConvTranspose1d(
+                self.weight, self.bias, self._stride, self._padding
+            )
+            self.weight = parameter(0)
+
+
+def overlap_add(parts: Tensor, hop: int) -> Tensor:
+    """Add parts [b, t, k] that begin `hop` samples after one another -> [b, (t - 1) * hop + k]."""
+    batch, count, size = parts.shape
+    rows = -(-size // hop)  # a part spans this many hops
+    parts = F.pad(parts, (0, rows * hop - size)).view(batch, count, rows, hop)
+    y = parts.new_zeros(batch, count + rows - 1, hop)
+    for row in range(rows):
+        y[:, row : row + count] += parts[:, :, row]
+    return y.view(batch, -1)[:, : (count - 1) * hop + size]
 
 
 class Snake(nn.Module):
@@ -127,8 +169,9 @@ class Snake(nn.Module):
         self.alpha = parameter(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        wave = torch.mul(self.alpha, x).sin_()
         # With the guard of the released code against alpha = 0.
-        return x + torch.sin(self.alpha * x).square() / (self.alpha + 1e-9)
+        return torch.addcdiv(x, wave.square_(), self.alpha + 1e-9)
 
 
 class MLP(nn.Module):
@@ -140,7 +183,42 @@ class MLP(nn.Module):
         self.down_proj = Linear(hidden, width)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        return self.down_proj(self.up_proj(x), residual)
+        y: Tensor = self.down_proj(self.up_proj(x), residual)
+        return y
+
+
+class Table:
+    """Constants that are no parameters, on the device of whoever asks for them."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+        self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def like(self, x: Tensor) -> Tensor:
+        """The values on the device and in the dtype of x; copied there once."""
+        key = x.device, x.dtype
+        if key not in self._copies:
+            self._copies[key] = torch.from_numpy(self._values).to(*key)
+        return self._copies[key]
+
+
+def frames_beyond(lengths: Tensor | None, frames: int) -> Tensor | None:
+    """Which of a batch's frames lie beyond their rows' lengths [b] -> [b, frames, 1], or None."""
+    if lengths is None:
+        return None
+    return (torch.arange(frames, device=lengths.device) >= lengths[:, None])[..., None]
+
+
+def clear(x: Tensor, beyond: Tensor | None) -> Tensor:
+    """Zero the frames `beyond` [b, t, 1] of x [b, t, c], in place; None: there are none."""
+    return x if beyond is None else x.masked_fill_(beyond, 0.0)
+
+
+@runtime_checkable
+class Packable(Protocol):
+    """A module whose weights have a layout for the CPU."""
+
+    def pack(self) -> None: ...
 
 
 def parameter(*shape: int) -> nn.Parameter:
@@ -151,5 +229,5 @@ def parameter(*shape: int) -> nn.Parameter:
 def pack(model: nn.Module) -> None:
     """Lay all weights of a model out for the CPU; on other devices nothing is changed."""
     for module in model.modules():
-        if hasattr(module, "pack"):
+        if isinstance(module, Packable):
             module.pack()

@@ -22,6 +22,7 @@ class Chatterbox(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.bytes = 0  # of all parameters, once they are loaded
         self.t3 = T3(config.t3)
         self.s3tokenizer = S3Tokenizer(config.s3tokenizer)
         self.xvector = XVector(config.xvector)

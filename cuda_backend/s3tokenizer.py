@@ -24,14 +24,15 @@ class Memory(nn.Module):
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
         self.weight = parameter(width, 1, kernel)
-        self.padding = centred(kernel)
+        self.padding, _ = centred(kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, W] -> [B, T, W]; zeros beyond both ends."""
-        # As an image of height one our layout is "channels last", which the kernels read as it
-        # is; of a signal they would turn it over first, twenty times the work.
-        image = F.pad(x, (0, 0, *self.padding)).transpose(1, 2).unsqueeze(2)
-        y = F.conv2d(image, self.weight.unsqueeze(2), groups=x.shape[-1])
+        # Our layout is that of an image of height one with its channels last, for which there
+        # are kernels. For signals there are none: they are turned over first, and on the CPU
+        # the slow way then takes ten times as long.
+        image, weight = x.transpose(1, 2).unsqueeze(2), self.weight.unsqueeze(2)
+        y = F.conv2d(image, weight, padding=(0, self.padding), groups=x.shape[-1])
         return x + y.squeeze(2).transpose(1, 2)
 
 
@@ -53,11 +54,12 @@ class Attention(nn.Module):
         value = self.value(x)
         query, key = (rotate(self._split(part), turns) for part in (self.query(x), self.key(x)))
         mixed = F.scaled_dot_product_attention(query, key, self._split(value))
-        return self.out(mixed.transpose(1, 2).flatten(2), self.memory(value))
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2), self.memory(value))
+        return out
 
     def _split(self, x: Tensor) -> Tensor:
         """[B, T, W] -> [B, heads, T, W / heads]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class MLP(nn.Module):
@@ -70,7 +72,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """x, residual [B, T, W] -> [B, T, W]."""
-        return self.down(self.up(x), residual)
+        out: Tensor = self.down(self.up(x), residual)
+        return out
 
 
 class Block(nn.Module):
@@ -86,7 +89,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, turns: Tensor) -> Tensor:
         """[B, T, W] -> [B, T, W]."""
         x = x + self.attention(self.attention_norm(x), turns)
-        return self.mlp(self.mlp_norm(x), x)
+        out: Tensor = self.mlp(self.mlp_norm(x), x)
+        return out
 
 
 class S3Tokenizer(nn.Module):

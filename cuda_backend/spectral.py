@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-_TOGETHER = 128  # tiles at once: what lies between the products shall stay in cache
+_TOGETHER = 64  # tiles at once: what lies between the products shall stay in cache
 
 
 def pays(weight: Tensor, stride: int) -> bool:
@@ -25,7 +25,7 @@ def pays(weight: Tensor, stride: int) -> bool:
     outputs, inputs, taps = weight.shape
     return (
         weight.dtype == torch.float32
-        and torch.backends.mkl.is_available()  # for products of many small matrices
+        and torch._C.has_mkl  # for products of many small matrices
         and stride == 1
         and taps >= 7
         and min(inputs, outputs) >= 64
@@ -42,12 +42,12 @@ class Spectral:
     def __init__(
         self, weight: Tensor, bias: Tensor, dilation: int, padding: tuple[int, int]
     ) -> None:
-        taps = weight.shape[-1]
+        taps = weight.shape[2]
         size = 8 * round(3 * taps / 8)  # about three kernels are fastest
         analysis, kernels, synthesis = _tables(size, taps)
-        products = torch.einsum("pk,oik->pio", kernels, weight.double())
+        products = kernels @ weight.double().permute(2, 1, 0).flatten(1)
         self._analysis = analysis.to(weight.dtype)
-        self._products = products.to(weight.dtype).contiguous()
+        self._products = products.to(weight.dtype).view(-1, weight.shape[1], weight.shape[0])
         self._synthesis = synthesis.to(weight.dtype)
         # It is the same at all times: only the frequency zero knows it, of which a frame takes 1/n.
         self._bias = bias * size

@@ -14,33 +14,25 @@ from cbflash.config import VoiceEncoderConfig
 from cuda_backend.layers import Linear, parameter
 
 
-class Gates(nn.Module):
-    """The weights that make the gates of all hidden units, [4 H, inputs]."""
-
-    def __init__(self, inputs: int, hidden: int, bias: bool = True) -> None:
-        super().__init__()
-        self.weight = parameter(4 * hidden, inputs)
-        self.bias = parameter(4 * hidden) if bias else None
-
-
 class LSTM(nn.Module):
     """One LSTM layer, gates in the order input, forget, cell, output.
 
-    PyTorch's kernel takes the weights as they are, so there is nothing here to pack.
+    PyTorch's own kernel runs it and takes the weights as they are: nothing here is packed.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.input = Gates(inputs, hidden)
-        self.recurrent = Gates(hidden, hidden, bias=False)
+        self.input = nn.ParameterDict(
+            {"weight": parameter(4 * hidden, inputs), "bias": parameter(4 * hidden)}
+        )
+        self.recurrent = nn.ParameterDict({"weight": parameter(4 * hidden, hidden)})
 
     def forward(self, x: Tensor) -> Tensor:
         """[S, N, inputs] -> hidden states [S, N, H], from a zero state."""
-        bias = self.input.bias
-        assert bias is not None
-        zero = x.new_zeros(1, x.shape[1], self.recurrent.weight.shape[1])
-        # The kernel wants a second bias, which the table has added to the first.
-        weights = (self.input.weight, self.recurrent.weight, bias, torch.zeros_like(bias))
+        weight, recurrent, bias = self.input["weight"], self.recurrent["weight"], self.input["bias"]
+        zero = x.new_zeros(1, x.shape[1], recurrent.shape[1])
+        # The kernel adds two biases, which the weight table has done already.
+        weights = (weight, recurrent, bias, torch.zeros_like(bias))
         states, _, _ = torch.lstm(x, (zero, zero), weights, True, 1, 0.0, False, False, False)
         return states
 
@@ -59,5 +51,4 @@ class VoiceEncoder(nn.Module):
         x = windows.transpose(0, 1)
         for layer in self.lstm:
             x = layer(x)
-        embedding: Tensor = self.projection(x[-1])
-        return embedding / torch.linalg.vector_norm(embedding, dim=1, keepdim=True)
+        return F.normalize(self.projection(x[-1]), dim=1)

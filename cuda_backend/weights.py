@@ -38,6 +38,8 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device)
     }
     model.load_state_dict(weights, strict=True, assign=True)
     model.requires_grad_(False)
+    model.bytes = sum(array.nbytes for array in weights.values())
+    weights.clear()
     pack(model)
     return model
 

@@ -80,7 +80,7 @@ class Head(nn.Module):
         self.conv1 = Conv2d(1, channels, 3)
         self.norm1 = BatchNorm(channels)
         self.stages = nn.ModuleList(
-            nn.ModuleList(ResBlock(channels, 1 if index else 2) for index in range(blocks))
+            nn.Sequential(*(ResBlock(channels, 1 if index else 2) for index in range(blocks)))
             for blocks in config.head_blocks
         )
         self.conv2 = Conv2d(channels, channels, 3, 2)
@@ -91,8 +91,7 @@ class Head(nn.Module):
         x = fbank.transpose(1, 2).contiguous()[..., None]
         x = F.relu_(self.conv1(x, self.norm1))
         for stage in self.stages:
-            for block in stage:
-                x = block(x)
+            x = stage(x)
         x = F.relu_(self.conv2(x, self.norm2))
         return x.permute(0, 2, 3, 1).flatten(2)
 
@@ -138,7 +137,8 @@ class ContextMask(nn.Module):
         gate = torch.sigmoid(self.linear2(self.linear1(means @ x)))
         # One gate a segment serves all its frames; the last segment may be short.
         gate = gate.repeat_interleave(self.segment, dim=1)[:, : x.shape[1]]
-        return self.local(x) * gate
+        local: Tensor = self.local(x)
+        return local * gate
 
 
 def context_means(frames: int, segment: int, like: Tensor) -> Tensor:
@@ -163,7 +163,8 @@ class DenseLayer(nn.Module):
     def forward(self, x: Tensor, means: Tensor) -> Tensor:
         """[B, T, inputs] -> [B, T, growth]."""
         x = self.bottleneck(F.relu_(self.norm1(x)))
-        return self.cam(F.relu_(self.norm2(x)), means)
+        out: Tensor = self.cam(F.relu_(self.norm2(x)), means)
+        return out
 
 
 class Transit(nn.Module):
@@ -176,7 +177,8 @@ class Transit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, C / 2]."""
-        return self.linear(F.relu_(self.norm(x)))
+        out: Tensor = self.linear(F.relu_(self.norm(x)))
+        return out
 
 
 class XVector(nn.Module):
@@ -206,14 +208,15 @@ class XVector(nn.Module):
         """Centred log fbank [B, F, mels] -> [B, embedding]; F is at least 3."""
         x = self.encode(fbank)
         deviation, mean = torch.std_mean(x, dim=1)
-        return self.embedding_norm(self.embedding(torch.cat([mean, deviation], dim=-1)))
+        out: Tensor = self.embedding_norm(self.embedding(torch.cat([mean, deviation], dim=-1)))
+        return out
 
     def encode(self, fbank: Tensor) -> Tensor:
         """Centred log fbank [B, F, mels] -> [B, T, C]."""
         x = F.relu_(self.tdnn_norm(self.tdnn(self.head(fbank))))
         means = context_means(x.shape[1], self.segment, x)
         for block, transit in zip(self.blocks, self.transits, strict=True):
-            for layer in block:
+            for layer in block.children():
                 x = torch.cat([x, layer(x, means)], dim=-1)
             x = transit(x)
         return F.relu_(self.out_norm(x))

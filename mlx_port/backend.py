@@ -15,16 +15,17 @@ class MLXBackend:
 
     name: str = "mlx"
     aliases: tuple[str, ...] = ()
+    quantises: bool = True
 
     def probe(self) -> EngineStatus:
         if importlib.util.find_spec("mlx") is None:
             return self._missing("MLX is not installed: pip install mlx (Linux: mlx[cpu]).")
         version = importlib.metadata.version("mlx")
         try:
-            from mlx_port.device import describe_device
+            from mlx_port.device import describe_device, on_gpu
         except (ImportError, OSError, RuntimeError) as error:
             return self._missing(f"MLX {version} does not load: {error}.", version)
-        return EngineStatus(self.name, True, describe_device(), version, "")
+        return EngineStatus(self.name, True, describe_device(), version, "", on_gpu())
 
     def load(self, folder: str, options: EngineOptions) -> Engine:
         from mlx_port.engine import MLXEngine

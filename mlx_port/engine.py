@@ -21,8 +21,10 @@ from cbflash.engine import (
     FloatArray,
     Prompt,
     StepResult,
+    Utterance,
 )
 from cbflash.settings import Sampling
+from cbflash.vocoding import render_each
 from cbflash.voice import Voice
 from mlx_port.decode import Decoder
 from mlx_port.device import describe_device
@@ -99,3 +101,6 @@ class MLXEngine:
 
     def vocoder(self, voice: Voice, sampling: Sampling, seed: int) -> MLXVocoder:
         return MLXVocoder(self._model, voice, sampling, seed)
+
+    def render(self, utterances: Sequence[Utterance], sampling: Sampling) -> list[FloatArray]:
+        return render_each(self, utterances, sampling)
