@@ -1,6 +1,6 @@
 """The whole model beside the released package: one clip, one text, every stage compared.
 
-    python -m benchmarks.parity FOLDER [--clip assets/voices/sample.flac]
+    python -m benchmarks.parity FOLDER [--backend cpu] [--clip assets/voices/sample.flac]
 
 FOLDER is a model of the real sizes in the released layout. Both sides run in float32 on the
 CPU, in processes of their own; the released random draws of the vocoder are replaced by ours.
@@ -29,13 +29,17 @@ CLIP = Path(__file__).parent.parent / "assets" / "voices" / "sample.flac"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--backend", default="mlx", help="ours: mlx, cpu, gpu or flashinfer")
     parser.add_argument("--clip", type=Path, default=CLIP)
     parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        run = {"ours": run_ours, "released": run_released}[options.child]
-        np.savez(options.out, **run(options.folder, options.clip))
+        if options.child == "ours":
+            stages = run_ours(options.folder, options.clip, options.backend)
+        else:
+            stages = run_released(options.folder, options.clip)
+        np.savez(options.out, **stages)
         return
     with tempfile.TemporaryDirectory() as folder:
         sides = [in_child(side, options, Path(folder) / f"{side}.npz") for side in SIDES]
@@ -45,6 +49,7 @@ def main() -> None:
 def in_child(side: str, options: argparse.Namespace, out: Path) -> dict[str, np.ndarray]:
     command = [sys.executable, "-m", "benchmarks.parity", str(options.folder)]
     command += ["--clip", str(options.clip), "--child", side, "--out", str(out)]
+    command += ["--backend", options.backend]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{side} failed:\n{done.stderr[-3000:]}")
@@ -66,16 +71,16 @@ def report(ours: dict[str, np.ndarray], released: dict[str, np.ndarray]) -> None
             print(f"| {name} | {shape} | {worst:.1e} |")
 
 
-def run_ours(folder: Path, clip: Path) -> dict[str, np.ndarray]:
+def run_ours(folder: Path, clip: Path, backend: str) -> dict[str, np.ndarray]:
     from cbflash.audio import read_clip
+    from cbflash.backends import choose_backend
     from cbflash.checkpoint import Checkpoint
     from cbflash.engine import BlockResult, EngineOptions, Prompt
     from cbflash.settings import Sampling
     from cbflash.text import normalise
     from cbflash.tokenizer import TextTokenizer
-    from mlx_port.backend import BACKEND
 
-    engine = BACKEND.load(str(folder), EngineOptions(dtype="float32"))
+    engine = choose_backend(backend).load(str(folder), EngineOptions(dtype="float32"))
     voice = engine.encode_voice(read_clip(clip))
     tokenizer = TextTokenizer.open(Checkpoint.open(folder).files["tokenizer"])
     ids = tokenizer.encode(normalise(TEXT, released=True)).ids

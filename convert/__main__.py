@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 STOPPED = 130
+NO_ENGINE = 7
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,6 +18,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return STOPPED
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "mlx":
+            raise
+        print(
+            "cbflash-convert: MLX, which makes the small models, is not installed. "
+            "Install it: pip install mlx (Linux: 'mlx[cpu]').",
+            file=sys.stderr,
+        )
+        return NO_ENGINE
 
 
 if __name__ == "__main__":

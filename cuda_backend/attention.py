@@ -163,7 +163,12 @@ class SDPABlock:
         return self._place(self._shape.before)
 
     def _place(self, first: int) -> Place:
-        """Queries from slot `first` behind the settled ones to the end of the block."""
+        positions, slots, mask = self._layout(first)
+        return Place(positions, _Masked(self, slots, mask))
+
+    def _layout(self, first: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions [R, Q], slots [R * Q] and mask [R, 1, Q, S] of the queries from slot `first`
+        behind the settled ones to the end of the block."""
         before, length = self._shape.before, self._shape.length
         device = self._bias.device
         offsets = torch.arange(first, before + length, device=device)
@@ -174,7 +179,7 @@ class SDPABlock:
         visible = torch.arange(self._shape.slots, device=device) < seen[:, None, :, None]
         mask = torch.where(visible, self._bias, -torch.inf)
         slots = (self._starts.slots[:, None] + offsets).flatten()
-        return Place(positions, _Masked(self, slots, mask))
+        return positions, slots, mask
 
     def read(self, buffer: Tensor) -> Tensor:
         """The slots of a buffer that this block looks at, [R, S, H, D]."""
@@ -193,7 +198,7 @@ class _Masked:
     def __init__(self, block: SDPABlock, slots: Tensor, mask: Tensor) -> None:
         self._block = block
         self._slots = slots
-        self.mask = mask
+        self._mask = mask
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         buffers = self._block.buffers
@@ -202,7 +207,7 @@ class _Masked:
             self._block.read(buffer[layer]).transpose(1, 2)
             for buffer in (buffers.keys, buffers.values)
         )
-        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), keys, values, self.mask)
+        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), keys, values, self._mask)
         return mixed.transpose(1, 2)
 
 

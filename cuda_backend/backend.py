@@ -51,7 +51,7 @@ class TorchBackend:
         reason = missing_gpu()
         if reason or self.name == "gpu":
             return reason
-        from cuda_backend.attention import missing_flashinfer
+        from cuda_backend.flashinfer_probe import missing_flashinfer
 
         return missing_flashinfer()
 

@@ -134,6 +134,13 @@ class KVCache:
         return replace(self, buffers=self.buffers.select(self.rows), rows=first)
 
 
+def fitting_prompts(config: T3Config, dtype: torch.dtype, slots: int, rows: int, free: int) -> int:
+    """How many prompts of `rows` rows with `slots` each fit into `free` bytes. A fifth is left
+    for what the passes need themselves."""
+    slot = 2 * config.layers * config.heads * config.head_dim * dtype.itemsize
+    return int(0.8 * free / (rows * whole_pages(slots) * PAGE * slot))
+
+
 def sink_biases(count: int, dtype: torch.dtype) -> list[float]:
     """Biases of `SINKS` zero slots that together weigh as much as `count` zero scores.
 

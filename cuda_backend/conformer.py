@@ -24,7 +24,7 @@ from cuda_backend.layers import MLP, Conv1d, Linear, causal, clear, frames_beyon
 
 # Inside a layer the released norms guard against zero variance only.
 LAYER_EPS = 1e-12
-QUERIES = 128  # whose scores by distance are made at once
+QUERIES = 192  # that are looked at together
 
 
 class RelativeAttention(nn.Module):
@@ -56,32 +56,30 @@ class RelativeAttention(nn.Module):
                 self.position_proj(distances),
             )
         )
-        bias = position_scores(self._scale * (q + self.position_bias[:, None]), p)
+        length = x.shape[1]
+        parts = []
+        # Together all queries meet 2n - 1 distances; a few of them meet little more than n.
+        for begin in range(0, length, QUERIES):
+            end = min(begin + QUERIES, length)
+            met = p[:, :, length - end : 2 * length - 1 - begin]
+            parts.append(self._mix(q[:, :, begin:end], k, v, met, mask))
+        out: Tensor = self.o_proj(torch.cat(parts, dim=1), residual)
+        return out
+
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, mask: Tensor | None) -> Tensor:
+        """For c queries [b, h, c, d] and the c + n - 1 distances that they meet -> [b, c, w]."""
+        by_distance = self._scale * (q + self.position_bias[:, None]) @ p.transpose(-1, -2)
+        bias = by_pair(by_distance)
         if mask is not None:
-            bias.masked_fill_(~mask, -torch.inf)
+            bias = bias.masked_fill(~mask, -torch.inf)
         mixed = F.scaled_dot_product_attention(
             q + self.content_bias[:, None], k, v, bias, scale=self._scale
         )
-        return self.o_proj(mixed.transpose(1, 2).flatten(2), residual)
+        return mixed.transpose(1, 2).flatten(2)
 
     def _split(self, x: Tensor) -> Tensor:
         """[b, n, w] -> [b, h, n, d]."""
-        return x.unflatten(-1, (self._heads, -1)).transpose(1, 2)
-
-
-def position_scores(q: Tensor, p: Tensor) -> Tensor:
-    """Scores of pairs by their distances, [b, h, n, n].
-
-    q: [b, h, n, d]; p: [1, h, 2n - 1, d], of the distances n - 1 down to 1 - n.
-    """
-    length = q.shape[2]
-    scores = q.new_empty(*q.shape[:3], length)
-    # Some queries after one another meet little more than n distances, all meet 2n - 1.
-    for begin in range(0, length, QUERIES):
-        end = min(begin + QUERIES, length)
-        met = p[:, :, length - end : 2 * length - 1 - begin]
-        scores[:, :, begin:end] = by_pair(q[:, :, begin:end] @ met.transpose(-1, -2))
-    return scores
+        return x.view(*x.shape[:2], self._heads, -1).transpose(1, 2)
 
 
 def by_pair(scores: Tensor) -> Tensor:
@@ -93,7 +91,8 @@ def by_pair(scores: Tensor) -> Tensor:
     batch, heads, queries, columns = scores.shape
     shape = (batch, heads, queries, columns - queries + 1)
     strides = (heads * queries * columns, queries * columns, columns - 1, 1)
-    return scores.contiguous().as_strided(shape, strides, storage_offset=queries - 1)
+    scores = scores.contiguous()
+    return scores.as_strided(shape, strides, scores.storage_offset() + queries - 1)
 
 
 def embed_distances(length: int, width: int, device: torch.device) -> Tensor:
@@ -118,7 +117,8 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, distances: Tensor, mask: Tensor | None) -> Tensor:
         x = self.attention(self.attention_norm(x), distances, mask, residual=x)
-        return self.mlp(self.mlp_norm(x), residual=x)
+        out: Tensor = self.mlp(self.mlp_norm(x), residual=x)
+        return out
 
 
 class InputLayer(nn.Module):
@@ -131,7 +131,8 @@ class InputLayer(nn.Module):
         self._scale = math.sqrt(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.linear(x)) * self._scale
+        out: Tensor = self.norm(self.linear(x)) * self._scale
+        return out
 
 
 class Lookahead(nn.Module):
@@ -146,7 +147,8 @@ class Lookahead(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """[b, n, w] -> [b, n, w]; what lies beyond the lengths [b] is cleared."""
         x = clear(x, frames_beyond(lengths, x.shape[1]))
-        return self.behind(F.leaky_relu(self.ahead(x), 0.01), residual=x)
+        out: Tensor = self.behind(F.leaky_relu(self.ahead(x), 0.01), residual=x)
+        return out
 
 
 class Encoder(nn.Module):
@@ -169,7 +171,8 @@ class Encoder(nn.Module):
         x = self._run(self.layers, x, lengths)
         x = self.up_input(self.up_conv(x.repeat_interleave(FRAMES_PER_TOKEN, dim=1)))
         lengths = None if lengths is None else FRAMES_PER_TOKEN * lengths
-        return self.norm(self._run(self.up_layers, x, lengths))
+        out: Tensor = self.norm(self._run(self.up_layers, x, lengths))
+        return out
 
     @staticmethod
     def _run(layers: Iterable[nn.Module], x: Tensor, lengths: Tensor | None) -> Tensor:

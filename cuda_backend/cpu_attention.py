@@ -35,9 +35,9 @@ class ProductsBlock(SDPABlock):
         self.lengths = cache.lengths
 
     def _place(self, first: int) -> Place:
-        positions, masked = super()._place(first)
+        positions, _, mask = self._layout(first)
         starts = [length + first for length in self.lengths]
-        return Place(positions, _Product(self, starts, masked.mask))
+        return Place(positions, _Product(self, starts, mask))
 
 
 class _Product:

@@ -22,9 +22,10 @@ from torch.nn.utils.rnn import pad_sequence
 from cbflash.decoding import BlockPlan
 from cbflash.engine import Prompt
 from cbflash.noise import Stream, noise_key
+from cbflash.schedule import unmask_schedule
 from cbflash.settings import Sampling
 from cuda_backend.attention import BlockAttention, Causal, Pass
-from cuda_backend.cache import SINKS, KVCache
+from cuda_backend.cache import SINKS, KVCache, fitting_prompts
 from cuda_backend.fill import Fill, FillKind, log_floored
 from cuda_backend.graph import BlockInputs, BlockKind, Runner
 from cuda_backend.t3 import T3
@@ -99,6 +100,35 @@ class Decoder:
         blocks: list[list[int]] = state.tokens.tolist()
         return blocks
 
+    def warm(self, prompt: Prompt, sampling: Sampling) -> None:
+        """Do what is done only once: the prior and, where work is recorded, a first and a later
+        block."""
+        self.log_prior()
+        if not self._runner.records:
+            return
+        counts = unmask_schedule(
+            self.config.block_size,
+            sampling.num_steps,
+            sampling.omnivoice_schedule_t_shift,
+            sampling.time_shift_tau,
+        )
+        state = self.prefill([prompt], sampling)
+        for block in range(2):
+            for _ in self.denoise(state, BlockPlan(block, self.config.block_size, counts)):
+                pass
+
+    def smaller_batch(self, prompts: Sequence[Prompt], sampling: Sampling) -> str:
+        """What to do when these prompts do not fit into the GPU's memory."""
+        longest = max(len(prompt.text_tokens) + prompt.max_tokens for prompt in prompts)
+        slots = self.config.conditioning + longest + 1
+        rows = 2 if sampling.cfg_scale > 0 else 1
+        torch.cuda.empty_cache()
+        free, _ = torch.cuda.mem_get_info()
+        fits = fitting_prompts(self.config, self.model.dtype, slots, rows, free)
+        if fits < 1:
+            return "Not even one such text fits: close other programs that use the GPU."
+        return f"A batch of {fits} would fit."
+
     # -- a block -----------------------------------------------------------------------
 
     def _kind(self, state: Batch, plan: BlockPlan) -> BlockKind:
@@ -155,7 +185,8 @@ class Decoder:
 
     def _pass(self, kind: BlockKind, x: Tensor, positions: Tensor, attend: Pass) -> Tensor:
         """Hidden states [R, Q, W]. Null rows hold the same speech as their prompts."""
-        return self.model(torch.cat([x, x]) if kind.guided else x, positions, attend)
+        hidden: Tensor = self.model(torch.cat([x, x]) if kind.guided else x, positions, attend)
+        return hidden
 
     def _fill(self, kind: BlockKind, step: int, masked: int) -> Fill:
         wanted = FillKind(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +49,8 @@ class ClipEncoders:
 
     def speech_tokens(self, log_mel: FloatArray) -> npt.NDArray[np.int32]:
         tokens = self._model.s3tokenizer(self._tensor(log_mel.T)[None])
-        return tokens[0].cpu().numpy().astype(np.int32)
+        ids: npt.NDArray[np.int32] = tokens[0].to(torch.int32).cpu().numpy()
+        return ids
 
     def x_vector(self, fbank: FloatArray) -> FloatArray:
         return self._array(self._model.xvector(self._tensor(fbank)[None])[0])
@@ -74,8 +77,9 @@ class TorchEngine:
         runner: Runner,
         together: int,
     ) -> None:
-        self.info = info
         self.config = config
+        self._info = info
+        self._runner = runner
         self._decoder = Decoder(model.t3, runner)
         self._encoders = ClipEncoders(model)
         self._renderer = Renderer(model, runner, together)
@@ -89,7 +93,7 @@ class TorchEngine:
                 "This engine does not quantise.", "Leave out --bits, or choose --backend mlx."
             )
         dtype = machine.dtype if options.dtype is None else DTYPES[options.dtype]
-        with told_failures(machine.memory_remedy(checkpoint.config, dtype)):
+        with told_failures():
             model = load_model(checkpoint, dtype, machine.device)
             runner = machine.runner(checkpoint.config.t3, dtype)
         info = EngineInfo(
@@ -102,7 +106,23 @@ class TorchEngine:
             memory=model.bytes,
             note=" ".join(machine.notes),
         )
-        return cls(model, info, checkpoint.config, runner, machine.together)
+        engine = cls(model, info, checkpoint.config, runner, machine.together)
+        seconds = engine.warm()
+        if runner.records and not runner.notes:
+            runner.notes.append(f"Blocks run as CUDA graphs, made ready in {seconds:.1f} s.")
+        return engine
+
+    @property
+    def info(self) -> EngineInfo:
+        notes = [self._info.note, *self._runner.notes]
+        return replace(self._info, note=" ".join(note for note in notes if note))
+
+    def warm(self) -> float:
+        """Do what is done only once, before somebody waits for it; gives the seconds it took."""
+        begun = time.perf_counter()
+        with told_failures():
+            self._decoder.warm(silence(self.config), Sampling())
+        return time.perf_counter() - begun
 
     def encode_voice(self, clip: Clip) -> Voice:
         with told_failures():
@@ -117,10 +137,30 @@ class TorchEngine:
     def decode(
         self, prompts: Sequence[Prompt], sampling: Sampling
     ) -> Generator[StepResult | BlockResult, None, None]:
-        return guarded(BlockLoop(self._decoder, self.config.t3, sampling).run(prompts))
+        work = BlockLoop(self._decoder, self.config.t3, sampling).run(prompts)
+        return guarded(work, lambda: self._decoder.smaller_batch(prompts, sampling))
 
     def vocoder(self, voice: Voice, sampling: Sampling, seed: int) -> TorchVocoder:
         return TorchVocoder(self._renderer, voice, sampling, seed)
 
     def render(self, utterances: Sequence[Utterance], sampling: Sampling) -> list[FloatArray]:
         return self._renderer.render(utterances, sampling)
+
+
+def silence(config: ModelConfig) -> Prompt:
+    """A text of one letter for a voice of zeros: to try an engine with, not to be heard."""
+    t3 = config.t3
+    voice = Voice(
+        name="silence",
+        created="",
+        model_id="",
+        source_hash="",
+        engine="",
+        seconds=0.0,
+        speaker_embedding=np.zeros(t3.speaker_dim, np.float32),
+        prompt_tokens=np.zeros(t3.prompt_tokens, np.int32),
+        s3_tokens=np.zeros(1, np.int32),
+        s3_mel=np.zeros((2, config.flow.mels), np.float32),
+        x_vector=np.zeros(config.xvector.embedding, np.float32),
+    )
+    return Prompt((t3.start_text, 1, t3.stop_text), voice, 2 * t3.block_size)

@@ -6,7 +6,7 @@ network keeps its frame rate.
 
 Shapes: b batch, f frames, m mels, c channels, e time embedding, h heads, d head dimension. Rows
 of different lengths are padded on the right; `mask` [b, 1, 1, f] is false in the padding, and
-None when there is none. Only attention needs it: the convolutions look back.
+None when there is none. Only attention needs it: convolutions look back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cbflash.config import FlowConfig
-from cuda_backend.layers import MLP, Conv1d, Linear, causal, frames_beyond
+from cuda_backend.layers import MLP, Conv1d, Linear, causal, clear, frames_beyond
 
 
 class TimeEmbedding(nn.Module):
@@ -34,10 +34,10 @@ class TimeEmbedding(nn.Module):
         self._meanflow = config.meanflow
 
     def forward(self, t: Tensor, r: Tensor) -> Tensor:
-        start = self.mlp(self._waves(t))
-        if not self._meanflow:
-            return start
-        return self.mixer(torch.cat([start, self.mlp(self._waves(r))], dim=-1))
+        time: Tensor = self.mlp(self._waves(t))
+        if self._meanflow:
+            time = self.mixer(torch.cat([time, self.mlp(self._waves(r))], dim=-1))
+        return time
 
     def _waves(self, t: Tensor) -> Tensor:
         """[b] -> [b, inputs]: sines, then cosines, of 1000 t at falling frequencies."""
@@ -56,7 +56,8 @@ class TimeMLP(nn.Module):
         self.down_proj = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(self.up_proj(x))
+        out: Tensor = self.down_proj(self.up_proj(x))
+        return out
 
 
 class ConvBlock(nn.Module):
@@ -84,7 +85,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         hidden = self.first(x) + self.time(F.mish(time))[:, None]
-        return self.shortcut(x, residual=self.second(hidden))
+        out: Tensor = self.shortcut(x, residual=self.second(hidden))
+        return out
 
 
 class Attention(nn.Module):
@@ -103,11 +105,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, residual: Tensor) -> Tensor:
         """[b, f, c] -> [b, f, c], added to `residual`."""
         q, k, v = (
-            project(x).unflatten(-1, (self._heads, -1)).transpose(1, 2)
+            project(x).view(*x.shape[:2], self._heads, -1).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         mixed = F.scaled_dot_product_attention(q, k, v, mask)
-        return self.o_proj(mixed.transpose(1, 2).flatten(2), residual)
+        out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2), residual)
+        return out
 
 
 class TransformerBlock(nn.Module):
@@ -122,7 +125,8 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = self.attention(self.attention_norm(x), mask, residual=x)
-        return self.mlp(self.mlp_norm(x), residual=x)
+        out: Tensor = self.mlp(self.mlp_norm(x), residual=x)
+        return out
 
 
 class Stage(nn.Module):
@@ -176,10 +180,11 @@ class Estimator(nn.Module):
         mask = None if beyond is None else ~beyond[:, None, None, :, 0]
         time = self.time(t, r)
         voice = speaker[:, None].expand_as(x)
-        x = torch.cat([x, mu, voice, conditions], dim=-1)
+        x = clear(torch.cat([x, mu, voice, conditions], dim=-1), beyond)
         skip = self.down(x, time, mask)
         x = self.down_conv(skip)
         for stage in self.mid:
             x = stage(x, time, mask)
         x = self.up(torch.cat([x, skip], dim=-1), time, mask)
-        return self.output(self.final(self.up_conv(x)))
+        velocity: Tensor = self.output(self.final(self.up_conv(x)))
+        return velocity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -11,22 +11,20 @@ import torch
 from cbflash.errors import EngineError
 
 T = TypeVar("T")
+FREE = "Close other programs that use it, or run on the processor: --backend cpu."
 
 
 @contextmanager
-def told_failures(remedy: str = "") -> Iterator[None]:
+def told_failures(remedy: Callable[[], str] = lambda: FREE) -> Iterator[None]:
     """Compute without gradients, and raise EngineError for what PyTorch raises.
 
-    remedy: what to do when memory is short.
+    remedy: says what to do when a GPU's memory is short; asked when it is.
     """
     try:
         with torch.inference_mode():
             yield
     except torch.OutOfMemoryError as error:
-        raise EngineError(
-            f"The GPU has not enough free memory{_free()}.",
-            remedy or "Close other programs that use it, or run on the processor: --backend cpu.",
-        ) from error
+        raise EngineError(f"The GPU has not enough free memory{_free()}.", remedy()) from error
     except RuntimeError as error:
         raise EngineError(
             f"PyTorch failed: {_first_line(error)}",
@@ -34,7 +32,9 @@ def told_failures(remedy: str = "") -> Iterator[None]:
         ) from error
 
 
-def guarded(work: Generator[T, None, None], remedy: str = "") -> Generator[T, None, None]:
+def guarded(
+    work: Generator[T, None, None], remedy: Callable[[], str] = lambda: FREE
+) -> Generator[T, None, None]:
     """The items of `work`, each made within `told_failures`, which ends before it is given."""
     try:
         while True:

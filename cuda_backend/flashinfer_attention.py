@@ -15,7 +15,8 @@ Written against FlashInfer 0.6.18; what is used of it is the same in 0.2.14, 0.6
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -39,48 +40,54 @@ class FlashInfer:
     by_head = False
 
     def __init__(self, kernels: Any) -> None:
-        self._kernels = kernels
-        self._workspace = torch.empty(0, dtype=torch.uint8)
+        self.kernels = kernels
+        self.workspace = torch.empty(0, dtype=torch.uint8)
+        self._fetched: Callable[[], None] = _nothing
 
     def reach(self, used: int, slots: int) -> int:
         return slots  # lengths are data: one captured block serves them all
 
     def block(self, shape: BlockShape, cache: KVCache) -> FlashInferBlock:
         needed = _workspace_bytes(shape, cache.buffers)
-        if len(self._workspace) < needed:
+        if len(self.workspace) < needed:
             # Blocks that were made earlier keep the one they know.
             device = cache.buffers.keys[0].device
-            self._workspace = torch.empty(needed, dtype=torch.uint8, device=device)
-        return FlashInferBlock(shape, cache, self._kernels, self._workspace)
+            self.workspace = torch.empty(needed, dtype=torch.uint8, device=device)
+        return FlashInferBlock(shape, cache, self)
+
+    @contextmanager
+    def planning(self, device: torch.device) -> Iterator[None]:
+        """FlashInfer plans in memory of the host, from where the device fetches it later. It
+        must have done so before that memory is used for the next plan."""
+        self._fetched()
+        yield
+        self._fetched = _so_far(device)
 
 
 class FlashInferBlock:
     """`BlockAttention` with FlashInfer's kernels. Looks at whatever slots its rows have."""
 
-    def __init__(self, shape: BlockShape, cache: KVCache, kernels: Any, workspace: Tensor) -> None:
+    def __init__(self, shape: BlockShape, cache: KVCache, attention: FlashInfer) -> None:
         before, length = shape.before, shape.length
         self._shape = shape
         self._buffers = cache.buffers
         self._device = cache.buffers.keys[0].device
         self._starts = Starts(shape.rows, self._device)
+        self._attention = attention
         settling, block = Queries(before, before), Queries(length, before + length)
         self._settle, self._step = (
-            Requests(shape.rows, queries, cache.buffers, kernels, workspace)
+            Requests(shape.rows, queries, cache.buffers, attention)
             for queries in ((settling, block), (block,))
         )
-        self._fetched: Callable[[], None] = _nothing
 
     def update(self, cache: KVCache) -> None:
-        # FlashInfer plans in host memory from where the device fetches it later. It must have
-        # done so before the next plan is written there.
-        self._fetched()
         slots = cache.buffers.slots
         columns = (cache.rows, cache.lengths, cache.sinks)
         rows = [PagedRow.of(slots, *row) for row in zip(*columns, strict=True)]
         self._starts.update(cache, [row.settled for row in rows])
-        self._settle.plan(rows)
-        self._step.plan(rows)
-        self._fetched = _so_far(self._device)
+        with self._attention.planning(self._device):
+            self._settle.plan(rows)
+            self._step.plan(rows)
 
     def settle(self) -> Place:
         return self._place(0, self._settle)
@@ -145,8 +152,7 @@ class Requests:
         rows: int,
         queries: Sequence[Queries],
         buffers: Buffers,
-        kernels: Any,
-        workspace: Tensor,
+        attention: FlashInfer,
     ) -> None:
         self._queries = queries
         self._pages = (-1, PAGE, *buffers.keys[0].shape[2:])
@@ -157,8 +163,8 @@ class Requests:
         requests = len(counts)
         # One family of kernels for all cards. On Hopper FlashInfer would choose another, which
         # wants 128 queries a row and gives a row to one thread block; these share it out.
-        self._wrapper = kernels.BatchPrefillWithPagedKVCacheWrapper(
-            workspace,
+        self._wrapper = attention.kernels.BatchPrefillWithPagedKVCacheWrapper(
+            attention.workspace,
             "NHD",
             use_cuda_graph=True,
             qo_indptr_buf=self._numbers(requests + 1),
@@ -171,7 +177,7 @@ class Requests:
         plans = torch.empty(
             _plan_bytes(requests, sum(counts)), dtype=torch.uint8, device=self._device
         )
-        self._wrapper.reset_workspace_buffer(workspace, plans)
+        self._wrapper.reset_workspace_buffer(attention.workspace, plans)
 
     def plan(self, rows: Sequence[PagedRow]) -> None:
         """The host's part, for rows that lie and end here."""

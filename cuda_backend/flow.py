@@ -1,8 +1,8 @@
 """Speech tokens to mel: the encoder gives a mean, flow matching the detail.
 
 Shapes: b batch, n tokens, f frames = 2n, p frames of the prompt's mel, m mels. Rows of a batch
-may be of different lengths, each its prompt and its utterance, padded on the right. What stands
-in the padding changes nothing as long as it is finite.
+may be of different lengths, each a prompt and an utterance, padded on the right with anything
+(tokens: with tokens).
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Flow(nn.Module):
         a prompt with an odd frame takes one from the front of the result, as in the release.
         """
         known = self.conditions(prompt_mel, noise.shape[1])
-        mel = self(torch.cat([prompt_tokens, tokens], dim=1), known, x_vector, noise, steps)
+        joined = torch.cat([prompt_tokens, tokens], dim=1)
+        mel: Tensor = self(joined, known, x_vector, noise, steps)
         return mel[:, prompt_mel.shape[1] :]
 
     def encode(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -80,11 +81,13 @@ class Flow(nn.Module):
 
         lengths: of the rows in tokens, [b]; None if nothing is padded.
         """
-        return self.mean(self.encoder(self.embedding(tokens), lengths))
+        mu: Tensor = self.mean(self.encoder(self.embedding(tokens), lengths))
+        return mu
 
     def embed_speaker(self, x_vector: Tensor) -> Tensor:
         """[b, xvector] -> [b, m]; only the direction of an x-vector matters."""
-        return self.speaker(F.normalize(x_vector, dim=-1))
+        speaker: Tensor = self.speaker(F.normalize(x_vector, dim=-1))
+        return speaker
 
     def conditions(self, prompt_mel: Tensor, frames: int) -> Tensor:
         """What is known of the mel: the prompt [b, p, m], then nothing -> [b, frames, m]."""

@@ -20,7 +20,6 @@ def missing_gpu() -> str:
             "Install one that is (pytorch.org says how)."
         )
     try:
-        torch.cuda.init()
         capability = torch.cuda.get_device_capability()
         name = torch.cuda.get_device_name()
     except (RuntimeError, AssertionError) as error:

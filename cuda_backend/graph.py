@@ -8,7 +8,6 @@ short of its bucket is padded.
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -99,6 +98,7 @@ class Runner(Protocol):
     """Owns the memory of the cache and decides how work is run."""
 
     notes: list[str]  # for the user: what could not be done as it should
+    records: bool  # whether new work takes longer than work that was seen before
 
     def allocate(self, lengths: tuple[int, ...], sinks: tuple[int, ...], slots: int) -> KVCache:
         """Room for rows of up to `slots`, of which `lengths` count as settled: they are about
@@ -133,6 +133,7 @@ class Eager:
         self, attention: Attention, config: T3Config, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.notes: list[str] = []
+        self.records = False
         self._attention = attention
         self._config = config
         self._dtype = dtype
@@ -185,11 +186,8 @@ class CUDARecorder:
 
     def record(self, work: Callable[[], Any]) -> Callable[[], None]:
         # Once outside: libraries set themselves up at their first call, which cannot be captured.
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            work()
-        torch.cuda.current_stream().wait_stream(stream)
+        work()
+        torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             work()
@@ -228,7 +226,7 @@ class Captured:
 
     def __init__(self, eager: Eager, attention: Attention, recorder: Recorder, block: int) -> None:
         self.notes: list[str] = []
-        self.seconds = 0.0  # spent on recording
+        self.records = True
         self._eager = eager
         self._attention = attention
         self._recorder = recorder
@@ -325,7 +323,7 @@ class Captured:
             for _ in passes(kind, attention, own):
                 pass
 
-        replay = self._record(key, work)
+        replay = self._record(work)
         if replay is None:
             return None
         block = _Block(attention, own, replay)
@@ -350,7 +348,7 @@ class Captured:
             def work() -> None:
                 result[:] = [function(*own)]
 
-            replay = None if self._broken else self._record(key, work)
+            replay = None if self._broken else self._record(work)
             if replay is None:
                 return function(*tensors)
             found = _Call(own, result, replay)
@@ -370,8 +368,7 @@ class Captured:
         while len(self._graphs) > GRAPHS:
             self._graphs.popitem(last=False)
 
-    def _record(self, key: Hashable, work: Callable[[], Any]) -> Callable[[], None] | None:
-        begun = time.perf_counter()
+    def _record(self, work: Callable[[], Any]) -> Callable[[], None] | None:
         try:
             return self._recorder.record(work)
         except torch.OutOfMemoryError:
@@ -383,8 +380,6 @@ class Captured:
             self._broken = True
             self._graphs.clear()
             return None
-        finally:
-            self.seconds += time.perf_counter() - begun
 
 
 def _fill(own: Sequence[Tensor], given: Sequence[Tensor]) -> None:

@@ -10,11 +10,13 @@ from typing import Literal
 
 import torch
 
-from cbflash.config import ModelConfig, T3Config
+from cbflash.config import T3Config
 from cbflash.errors import EngineError
 from cuda_backend.attention import SDPA, Attention
 from cuda_backend.cpu_attention import Products
 from cuda_backend.device import default_dtype
+from cuda_backend.flashinfer_probe import choose_flashinfer
+from cuda_backend.gpu_probe import missing_gpu
 from cuda_backend.graph import Captured, CUDARecorder, Eager, Runner
 
 Name = Literal["flashinfer", "gpu", "cpu"]
@@ -26,10 +28,13 @@ class Machine:
     """Where a model is loaded to.
 
     name: of the backend; "flashinfer" insists on FlashInfer, "gpu" takes it where it runs.
+    flashinfer, graphs: whether a GPU may use them; without, for comparison.
     """
 
     name: Name
     device: torch.device
+    flashinfer: bool = True
+    graphs: bool = True
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -37,8 +42,6 @@ class Machine:
         """Raises EngineError where there is no such machine."""
         if name == "cpu":
             return cls(name, CPU)
-        from cuda_backend.gpu_probe import missing_gpu
-
         reason = missing_gpu()
         if reason:
             raise EngineError(f"The engine {name!r} cannot run here: {reason}")
@@ -58,15 +61,15 @@ class Machine:
         """Raises EngineError if FlashInfer is insisted on and cannot run."""
         attention = self._attention(config, dtype)
         eager = Eager(attention, config, dtype, self.device)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" or not self.graphs:
             return eager
         return Captured(eager, attention, CUDARecorder(), config.block_size)
 
     def _attention(self, config: T3Config, dtype: torch.dtype) -> Attention:
         if self.device.type == "cpu":
             return Products()
-        from cuda_backend.attention import choose_flashinfer
-
+        if not self.flashinfer:
+            return SDPA()
         chosen = choose_flashinfer(config, dtype, self.device)
         if not isinstance(chosen, str):
             return chosen
@@ -74,25 +77,3 @@ class Machine:
             raise EngineError(f"FlashInfer cannot run here: {chosen}", "Without it: --backend gpu.")
         self.notes.append(f"FlashInfer is not used, which is slower: {chosen}")
         return SDPA()
-
-    def memory_remedy(self, config: ModelConfig, dtype: torch.dtype) -> str:
-        """What to do when the model itself does not fit."""
-        return (
-            "Close other programs that use the GPU, choose a smaller --dtype, "
-            "or run on the processor: --backend cpu."
-        )
-
-
-def batch_remedy(config: T3Config, dtype: torch.dtype, slots: int, rows: int) -> str:
-    """What to do when a batch does not fit: says which would.
-
-    slots: of the longest row; rows: for each prompt.
-    """
-    torch.cuda.empty_cache()
-    free, _ = torch.cuda.mem_get_info()
-    # Keys and values of every layer; a fifth is left for what the passes need themselves.
-    prompt = 2 * rows * slots * config.layers * config.heads * config.head_dim * dtype.itemsize
-    fits = int(0.8 * free / prompt)
-    if fits < 1:
-        return "Not even one text fits: close other programs that use the GPU, or shorten it."
-    return f"A batch of {fits} would fit."

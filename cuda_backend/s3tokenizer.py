@@ -18,6 +18,23 @@ NORM_EPS = 1e-5
 FSQ_RANGE = 0.9990000128746033
 
 
+def rotary_turns(frames: int, dims: int, theta: float, device: torch.device) -> Tensor:
+    """Rotary positions from 0: what each pair of dimensions is turned by, [T, dims / 2] complex."""
+    frequencies = theta ** (torch.arange(0, dims, 2, device=device) / -dims)
+    angles = torch.arange(frames, device=device)[:, None] * frequencies
+    return torch.polar(torch.ones_like(angles), angles)
+
+
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn the pairs of x [B, heads, T, D] by turns [T, D / 2].
+
+    The first half of a head is paired with the second. Pairs come out side by side, in
+    queries as in keys: their products do not notice.
+    """
+    first, second = x.chunk(2, dim=-1)
+    return torch.view_as_real(torch.complex(first, second) * turns).flatten(-2)
+
+
 class Memory(nn.Module):
     """FSMN memory: a depthwise convolution over time, added to its input."""
 
@@ -28,9 +45,8 @@ class Memory(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, W] -> [B, T, W]; zeros beyond both ends."""
-        # Our layout is that of an image of height one with its channels last, for which there
-        # are kernels. For signals there are none: they are turned over first, and on the CPU
-        # the slow way then takes ten times as long.
+        # Our layout is that of an image of height one with its channels last, which the kernels
+        # take as it is. A signal they would turn over first: ten times slower on a CPU.
         image, weight = x.transpose(1, 2).unsqueeze(2), self.weight.unsqueeze(2)
         y = F.conv2d(image, weight, padding=(0, self.padding), groups=x.shape[-1])
         return x + y.squeeze(2).transpose(1, 2)
@@ -50,7 +66,7 @@ class Attention(nn.Module):
         self.memory = Memory(width, config.fsmn_kernel)
 
     def forward(self, x: Tensor, turns: Tensor) -> Tensor:
-        """[B, T, W] -> [B, T, W]."""
+        """[B, T, W] -> [B, T, W]; turns as of `rotary_turns`."""
         value = self.value(x)
         query, key = (rotate(self._split(part), turns) for part in (self.query(x), self.key(x)))
         mixed = F.scaled_dot_product_attention(query, key, self._split(value))
@@ -87,7 +103,7 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor, turns: Tensor) -> Tensor:
-        """[B, T, W] -> [B, T, W]."""
+        """[B, T, W] -> [B, T, W]; turns as of `rotary_turns`."""
         x = x + self.attention(self.attention_norm(x), turns)
         out: Tensor = self.mlp(self.mlp_norm(x), x)
         return out
@@ -133,20 +149,3 @@ class S3Tokenizer(nn.Module):
         for block in self.blocks:
             x = block(x, turns)
         return x
-
-
-def rotary_turns(frames: int, dims: int, theta: float, device: torch.device) -> Tensor:
-    """Rotary positions from 0: what each pair of dimensions is turned by, [T, dims / 2] complex."""
-    frequencies = theta ** (torch.arange(0, dims, 2, device=device) / -dims)
-    angles = torch.arange(frames, device=device)[:, None] * frequencies
-    return torch.polar(torch.ones_like(angles), angles)
-
-
-def rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn the pairs of x [B, heads, T, D] by turns [T, D / 2].
-
-    The first half of a head is paired with the second. Pairs come out side by side, in
-    queries as in keys: their products do not notice.
-    """
-    first, second = x.chunk(2, dim=-1)
-    return torch.view_as_real(torch.complex(first, second) * turns).flatten(-2)

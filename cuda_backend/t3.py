@@ -51,7 +51,8 @@ class Attention(nn.Module):
         qkv = self.qkv_proj(x).view(rows, length, 3, self._heads, -1)
         q, k = rotate(qkv[:, :, :2]).unbind(dim=2)
         mixed = attend(layer, q, k, qkv[:, :, 2])
-        return self.o_proj(mixed.reshape(rows, length, -1), residual)
+        out: Tensor = self.o_proj(mixed.reshape(rows, length, -1), residual)
+        return out
 
 
 class MLP(nn.Module):
@@ -66,9 +67,12 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         if self._halves is not None:
             gate, up = (half(x) for half in self._halves)
-            return self.down_proj(gate.mul_(up), residual)
-        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
-        return self.down_proj(F.silu(gate) * up, residual)
+            gated = gate.mul_(up)
+        else:
+            gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
+            gated = F.silu(gate) * up
+        out: Tensor = self.down_proj(gated, residual)
+        return out
 
     def pack(self) -> None:
         """On a CPU the halves are products of their own: the kernel applies the SiLU to one."""
@@ -91,7 +95,8 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, rotate: Rotation, attend: Pass, layer: int) -> Tensor:
         x = self.attention(self.attention_norm(x), x, rotate, attend, layer)
-        return self.mlp(self.mlp_norm(x), x)
+        out: Tensor = self.mlp(self.mlp_norm(x), x)
+        return out
 
 
 class RMSNorm(nn.Module):
@@ -135,7 +140,8 @@ class Perceiver(nn.Module):
             for projected in (self.to_q(normed), self.to_k(source), self.to_v(source))
         )
         mixed = F.scaled_dot_product_attention(q, k, v)
-        return self.proj_out(mixed.transpose(1, 2).flatten(2), x)
+        out: Tensor = self.proj_out(mixed.transpose(1, 2).flatten(2), x)
+        return out
 
 
 class Conditioning(nn.Module):
@@ -187,7 +193,8 @@ class T3(nn.Module):
 
     def embed_speech(self, tokens: Tensor) -> Tensor:
         """[R, Q] -> [R, Q, W]. Learned positions begin at 0 in every block."""
-        return self.speech_embedding(tokens) + self.speech_positions.weight[: tokens.shape[1]]
+        embedded: Tensor = self.speech_embedding(tokens)
+        return embedded + self.speech_positions.weight[: tokens.shape[1]]
 
     def embed_prefix(
         self, text: Tensor, speaker: Tensor, prompt: Tensor, exaggeration: float
@@ -213,7 +220,8 @@ class T3(nn.Module):
         rotate = Rotation(positions, self._rope_frequencies())
         for index, layer in enumerate(self.layers):
             x = layer(x, rotate, attend, index)
-        return self.norm(x)
+        hidden: Tensor = self.norm(x)
+        return hidden
 
     def _rope_frequencies(self) -> Tensor:
         # In float32 whatever the weights are: rounded to bfloat16 they are off by 0.3 %.

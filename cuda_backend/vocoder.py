@@ -52,6 +52,7 @@ class Renderer:
         self._hift = model.hift
         self._harmonics = model.config.hift.harmonics
         self._mels = model.config.flow.mels
+        self._device = model.t3.device
         self._runner = runner
         self._together = together
 
@@ -65,7 +66,7 @@ class Renderer:
         )
         for first in range(0, len(order), self._together):
             places = order[first : first + self._together]
-            with told_failures("Use a smaller batch, or shorter texts."):
+            with told_failures(lambda: "Use a smaller batch, or shorter texts."):
                 sounds = self._render([utterances[place] for place in places], sampling)
             for place, sound in zip(places, sounds, strict=True):
                 samples[place] = trim_fade(sound)
@@ -143,7 +144,7 @@ class Renderer:
         )
 
     def _together_tensors(self, rows: list[_Row]) -> list[Tensor]:
-        device = self._flow.mean.bias.device
+        device = self._device
         return [
             torch.from_numpy(np.stack([np.asarray(getattr(row, name)) for row in rows])).to(device)
             for name in _Row.__dataclass_fields__

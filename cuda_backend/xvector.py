@@ -161,7 +161,7 @@ class DenseLayer(nn.Module):
         self.cam = ContextMask(config, dilation)
 
     def forward(self, x: Tensor, means: Tensor) -> Tensor:
-        """[B, T, inputs] -> [B, T, growth]."""
+        """[B, T, inputs] -> [B, T, growth]; means as of `context_means`."""
         x = self.bottleneck(F.relu_(self.norm1(x)))
         out: Tensor = self.cam(F.relu_(self.norm2(x)), means)
         return out

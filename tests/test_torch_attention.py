@@ -79,6 +79,12 @@ class TestBlocks:
             block.settle()
             block.step()
 
+    @pytest.mark.parametrize("attention", [SDPA(), FlashInfer(StandIn())])
+    def test_a_captured_block_serves_many_lengths(self, attention: Attention) -> None:
+        reached = [attention.reach(used, 512) for used in range(257, 513)]
+        assert len(set(reached)) == 1
+        assert reached[0] == 512
+
     @pytest.mark.parametrize("multiprocessors", [16, 58, 132, 192])
     @pytest.mark.parametrize("heads", [2, 16])
     def test_workspaces_are_large_enough(self, heads: int, multiprocessors: int) -> None:

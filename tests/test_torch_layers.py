@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ from cuda_backend.packed import Packed, PackedConv1d, can_pack
 from cuda_backend.spectral import Spectral, pays
 from tests.closeness import assert_close
 
+Module = TypeVar("Module", bound=nn.Module)
+
 TOLERANCES = {torch.float32: 2e-6, torch.bfloat16: 1e-2}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 PACKED = pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "packed"])
@@ -56,7 +59,7 @@ def seed() -> None:
     torch.manual_seed(20)
 
 
-def weighted[M: nn.Module](module: M, dtype: torch.dtype = torch.float32) -> M:
+def weighted(module: Module, dtype: torch.dtype = torch.float32) -> Module:
     """With weights that roughly keep the variance, and biases that are heard."""
     for weight in module.parameters():
         fan = max(1, int(np.prod(weight.shape[1:])))

@@ -1,15 +1,15 @@
 """A kind of attention against PyTorch's own in float32, block after block.
 
-`measured` wants an NVIDIA GPU and FlashInfer. The rest runs anywhere: the tests ask the same of
-a stand-in for FlashInfer.
+`rows` wants an NVIDIA GPU. The rest runs anywhere: the tests ask the same of a stand-in for
+FlashInfer.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,20 +17,13 @@ from torch import Tensor
 from cbflash.config import T3Config
 from cuda_backend.attention import SDPA, Attention, BlockAttention, BlockShape
 from cuda_backend.cache import SINKS, Buffers, KVCache
-from cuda_backend.flashinfer_attention import FlashInfer
+from cuda_backend.flashinfer_probe import choose_flashinfer
 from cuda_backend.graph import CUDARecorder, Recorder
+from tests.gpu.rows import Row, at_most, figure
 
 GARBAGE = 3.0  # in slots that nobody may see; keys like that would win every softmax
 STEPS = 2  # passes of a block after the first
 ALLOWED = {torch.bfloat16: 1e-2, torch.float16: 2e-3}
-
-
-class Measured(NamedTuple):
-    """What was measured, what came out, and how large it may be."""
-
-    what: str
-    measured: float
-    allowed: float
 
 
 @dataclass(frozen=True)
@@ -189,16 +182,21 @@ def _difference(found: Tensor, expected: Tensor) -> float:
     return (found.float() - expected.float()).abs().max().item() / largest
 
 
-def measured() -> Iterator[Measured]:
-    """FlashInfer and SDPA on this machine's GPU, pass by pass and as CUDA graphs."""
+def rows(folder: Path) -> Iterator[Row]:
+    """FlashInfer and SDPA at the sizes of the release, pass by pass and as CUDA graphs. No
+    weights are needed, and `folder` is not read."""
     device, config = torch.device("cuda"), T3Config(layers=2)
-    kinds = {"FlashInfer": FlashInfer(importlib.import_module("flashinfer")), "SDPA": SDPA()}
-    recorders = {"passes": Again, "graphs": CUDARecorder}
     with torch.inference_mode():
         for dtype, allowed in ALLOWED.items():
-            for how, recorder in recorders.items():
-                bench = Bench(config, device, dtype, recorder())
-                for name, attention in kinds.items():
+            name = str(dtype).removeprefix("torch.")
+            chosen = choose_flashinfer(config, dtype, device)
+            if isinstance(chosen, str):
+                yield figure(f"FlashInfer, {name}", chosen)
+            for attention in [SDPA()] if isinstance(chosen, str) else [chosen, SDPA()]:
+                kind = f"{type(attention).__name__}, {name}"
+                for recorder in (Again(), CUDARecorder()):
+                    bench = Bench(config, device, dtype, recorder)
+                    how = "passes" if isinstance(recorder, Again) else "graphs"
                     for what, case in (CASES | LARGE).items():
-                        title = f"{name}, {str(dtype).removeprefix('torch.')}, {how}, {what}"
-                        yield Measured(title, bench.error(attention, case), allowed)
+                        error = bench.error(attention, case)
+                        yield at_most(f"{kind}, {how}: {what}", error, allowed)
