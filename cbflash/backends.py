@@ -47,6 +47,11 @@ def choose_backend(
             raise _unknown(wanted)
     elif quantised:
         known = [backend for backend in known if backend.quantises]
+        if not known:
+            raise EngineError(
+                "No engine of this installation opens converted models or quantises.",
+                "Use the release they were made from, or install MLX: pip install 'mlx[cpu]'",
+            )
     slower = None
     reasons = []
     for backend in known:
