@@ -27,7 +27,7 @@ def told_failures(remedy: Callable[[], str] = lambda: FREE) -> Iterator[None]:
         raise EngineError(f"The GPU has not enough free memory{_free()}.", remedy()) from error
     except RuntimeError as error:
         raise EngineError(
-            f"PyTorch failed: {_first_line(error)}",
+            f"PyTorch failed: {_first_line(error).rstrip('.')}.",
             "If memory is short: close other programs, or use a smaller batch.",
         ) from error
 

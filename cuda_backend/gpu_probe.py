@@ -11,12 +11,12 @@ LOWEST = (7, 5)  # compute capability: Turing, the oldest with fast float16
 def missing_gpu() -> str:
     """Empty if an NVIDIA GPU can be used; else why not and what to do. Never raises."""
     if not _driver():
-        return "there is no NVIDIA driver. Install one, or use --backend cpu."
+        return "There is no NVIDIA driver. Install one, or use --backend cpu."
     import torch
 
     if torch.version.cuda is None:
         return (
-            f"this PyTorch ({torch.__version__}) is built without CUDA. "
+            f"This PyTorch ({torch.__version__}) is built without CUDA. "
             "Install one that is (pytorch.org says how)."
         )
     try:
@@ -50,7 +50,7 @@ def too_old(name: str, capability: tuple[int, int], built_for: list[str]) -> str
     )
     if kinds and not runs:
         return (
-            f"this PyTorch has no kernels for {name} (compute capability {major}.{minor}). "
+            f"This PyTorch has no kernels for {name} (compute capability {major}.{minor}). "
             "Install a build of PyTorch that has, or use --backend cpu."
         )
     return ""

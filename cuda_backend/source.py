@@ -56,9 +56,8 @@ class HarmonicSource(nn.Module):
     def _walk(self, f0: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
         """The phase of the fundamental at every sample, [b, s], and at the last of them, [b]."""
         # By a tensor: CUDA multiplies with a number's reciprocal, which is another result.
-        cycles = f0 / torch.full_like(f0, SAMPLE_RATE)
-        cycles = torch.remainder(cycles, 1.0)  # in one sample; below 1 to fit the counter
-        step = torch.round(cycles * TURN).to(torch.int64)
+        cycles = f0 / torch.full_like(f0, SAMPLE_RATE)  # in one sample
+        step = _wrapped(torch.round(cycles * TURN).to(torch.int64))
         ends = _wrapped(turns[:, None] + torch.cumsum(step * self._frame, dim=1))
         offsets = torch.arange(1 - self._frame, 1, device=f0.device)
         walk = _wrapped(ends[..., None] + step[..., None] * offsets)
