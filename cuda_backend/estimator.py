@@ -44,7 +44,7 @@ class TimeEmbedding(nn.Module):
         half = self._inputs // 2
         falling = torch.arange(half, device=t.device) * (-math.log(10_000.0) / (half - 1))
         angles = 1000.0 * t[:, None] * falling.exp()
-        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1).to(self.mlp.dtype)
 
 
 class TimeMLP(nn.Module):
@@ -54,6 +54,10 @@ class TimeMLP(nn.Module):
         super().__init__()
         self.up_proj = Linear(inputs, width, activation="silu")
         self.down_proj = Linear(width, width)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.down_proj.bias.dtype
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.down_proj(self.up_proj(x))
@@ -174,17 +178,18 @@ class Estimator(nn.Module):
         """x, mu, conditions [b, f, m], speaker [b, m], t and r [1] or [b] -> velocity [b, f, m].
 
         r, the end of the step, only speaks to a mean flow. lengths: of the rows in frames,
-        [b]; None if nothing is padded.
+        [b]; None if nothing is padded. What comes in and out is float32, whatever the weights.
         """
         beyond = frames_beyond(lengths, x.shape[1])
         mask = None if beyond is None else ~beyond[:, None, None, :, 0]
         time = self.time(t, r)
         voice = speaker[:, None].expand_as(x)
-        x = clear(torch.cat([x, mu, voice, conditions], dim=-1), beyond)
+        x = torch.cat([x, mu, voice, conditions], dim=-1).to(time.dtype)
+        x = clear(x, beyond)
         skip = self.down(x, time, mask)
         x = self.down_conv(skip)
         for stage in self.mid:
             x = stage(x, time, mask)
         x = self.up(torch.cat([x, skip], dim=-1), time, mask)
         velocity: Tensor = self.output(self.final(self.up_conv(x)))
-        return velocity
+        return velocity.float()

@@ -98,12 +98,11 @@ class Conv1d(nn.Module):
         """As `Linear.pack`; long kernels become products at frequencies."""
         if not can_pack(self.weight):
             return
-        if pays(self.weight, self._stride):
+        shape = self._stride, self._dilation, self._padding
+        if pays(self.weight, *shape):
             self._packed = Spectral(self.weight, self.bias, self._dilation, self._padding)
         else:
-            self._packed = PackedConv1d(
-                self.weight, self.bias, self._stride, self._dilation, self._padding
-            )
+            self._packed = PackedConv1d(self.weight, self.bias, *shape)
         self.weight = parameter(0)
 
 

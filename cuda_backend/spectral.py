@@ -20,13 +20,17 @@ from torch import Tensor
 _TOGETHER = 64  # tiles at once: what lies between the products shall stay in cache
 
 
-def pays(weight: Tensor, stride: int) -> bool:
-    """Whether a packed convolution [o, i, k] is slower: few taps or channels make it faster."""
+def pays(weight: Tensor, stride: int, dilation: int, padding: tuple[int, int]) -> bool:
+    """Whether `Spectral` can do a convolution [o, i, k] and is faster than a packed one.
+
+    With few taps or channels it is not: what is saved then goes into the transforms.
+    """
     outputs, inputs, taps = weight.shape
     return (
         weight.dtype == torch.float32
         and torch._C.has_mkl  # for products of many small matrices
         and stride == 1
+        and padding[0] % dilation == 0
         and taps >= 7
         and min(inputs, outputs) >= 64
     )
@@ -49,7 +53,7 @@ class Spectral:
         self._analysis = analysis.to(weight.dtype)
         self._products = products.to(weight.dtype).view(-1, weight.shape[1], weight.shape[0])
         self._synthesis = synthesis.to(weight.dtype)
-        # It is the same at all times: only the frequency zero knows it, of which a frame takes 1/n.
+        # A bias is the same at all times: it goes to frequency 0, of which a frame takes 1 / n.
         self._bias = bias * size
         self._halo = taps - 1
         self._dilation = dilation

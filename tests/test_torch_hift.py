@@ -121,7 +121,7 @@ def test_source_does_not_drift(plain: HiFT) -> None:
     source, _ = plain.source(torch.from_numpy(f0), PHASE, torch.from_numpy(noise))
     tail = source.numpy()[0, -FRAME:, 0]
     assert np.ptp(tail) > 0.1
-    assert np.abs(tail - exact_source(f0, noise)[-FRAME:]).max() < 1e-6
+    assert np.abs(tail - exact_source(f0, noise)[-FRAME:]).max() < 2e-7
 
 
 def test_source_goes_on_where_it_stopped(hift: HiFT) -> None:

@@ -190,6 +190,7 @@ CONVOLUTIONS = {
     "long and dilated": Conv1d(64, 80, 7, dilation=3, padding=centred(7, 3)),
     "long and causal": Conv1d(80, 64, 7, dilation=2, padding=(12, 0)),
     "long without padding": Conv1d(80, 64, 7),
+    "long and uneven": Conv1d(64, 64, 7, dilation=2, padding=(5, 7)),
     "long and strided": Conv1d(64, 64, 8, stride=2, padding=(3, 3)),
 }
 
@@ -244,10 +245,15 @@ def test_packed_convolution_reads_any_layout(name: str, layout: str) -> None:
     pack(layer)
     assert_close(layer(x), expected.numpy(), 2e-6)
     assert_close(layer(x, residual), (expected + residual).numpy(), 2e-6)
+    assert layer(x).stride(-1) == 1  # the next layer needs no transposing
 
 
 def test_long_kernels_of_many_channels_are_products_at_frequencies() -> None:
-    long = {name for name, layer in CONVOLUTIONS.items() if pays(layer.weight, layer._stride)}
+    long = {
+        name
+        for name, layer in CONVOLUTIONS.items()
+        if pays(layer.weight, layer._stride, layer._dilation, layer._padding)
+    }
     assert long == {"long", "long and dilated", "long and causal", "long without padding"}
     for name in CONVOLUTIONS:
         layer = convolution(name)
