@@ -1,9 +1,10 @@
-"""Attention of the decoder on a CPU, as plain batched products.
+"""Attention of the decoder on a CPU, as plain products row by row.
 
-For the few queries of a block PyTorch's flash kernel spends its time on cutting tiles; three
-products on keys that lie as the product reads them take half as long.
+For the few queries of a block PyTorch's kernel spends its time on cutting tiles. Here a row is
+two products over exactly the slots it has, on keys that lie as the product reads them. Nothing
+is masked but what it must not see, and a null row, which has no prefix, costs next to nothing.
 
-Shapes: R rows, Q queries of a row, H heads, D head dimension, S slots that are looked at.
+Shapes: R rows, Q queries of a row, H heads, D head dimension, S slots of a row so far.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cuda_backend.attention import BlockShape, Place, SDPABlock
-from cuda_backend.cache import KVCache
+from cuda_backend.attention import BlockShape, Place
+from cuda_backend.cache import SINKS, Buffers, KVCache, sink_biases
 
 
 class Products:
-    """`Attention` for CPUs; its buffers are `Buffers.allocate(..., by_head=True)`."""
+    """`Attention` for CPUs."""
 
     by_head = True
 
@@ -27,46 +28,64 @@ class Products:
         return ProductsBlock(shape, cache)
 
 
-class ProductsBlock(SDPABlock):
-    """`BlockAttention` that is told on the host where the rows are."""
+class ProductsBlock:
+    """`BlockAttention` that knows on the host where its rows are."""
+
+    def __init__(self, shape: BlockShape, cache: KVCache) -> None:
+        self._shape = shape
+        self._cache = cache
 
     def update(self, cache: KVCache) -> None:
-        super().update(cache)
-        self.lengths = cache.lengths
+        self._cache = cache
+
+    def settle(self) -> Place:
+        return self._place(0)
+
+    def step(self) -> Place:
+        return self._place(self._shape.before)
 
     def _place(self, first: int) -> Place:
-        positions, _, mask = self._layout(first)
-        starts = [length + first for length in self.lengths]
-        return Place(positions, _Product(self, starts, mask))
+        """Queries from slot `first` behind the settled ones to the end of the block."""
+        shape, cache = self._shape, self._cache
+        offsets = torch.arange(first, shape.before + shape.length)
+        positions = torch.tensor(cache.lengths)[:, None] + offsets
+        return Place(positions, _Rows(cache, first, shape.before - first, shape.length))
 
 
-class _Product:
-    """A pass whose mask [R, 1, Q, S] says what is seen, and how much it weighs."""
+class _Rows:
+    """A pass whose first `settling` queries do not see the `length` that follow them."""
 
-    def __init__(self, block: ProductsBlock, starts: list[int], mask: Tensor) -> None:
-        self._block = block
-        self._starts = starts
-        rows, _, queries, slots = mask.shape
-        heads = block.buffers.keys[0].shape[2]
-        self._mask = mask.expand(rows, heads, queries, slots).reshape(-1, queries, slots)
+    def __init__(self, cache: KVCache, first: int, settling: int, length: int) -> None:
+        self._buffers: Buffers = cache.buffers
+        self._rows = cache.rows
+        self._begins = [settled + first for settled in cache.lengths]
+        dtype = cache.buffers.keys[0].dtype
+        self._biases = [
+            torch.tensor(sink_biases(count, dtype), dtype=dtype) if count else None
+            for count in cache.sinks
+        ]
+        self._settling = settling
+        self._length = length
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        rows, queries, heads, width = q.shape
-        buffers = self._block.buffers
-        self._write(buffers.keys[layer], k)
-        self._write(buffers.values[layer], v)
-        # Both are views: that is how the buffers lie.
-        keys = self._block.read(buffers.keys[layer]).permute(0, 2, 3, 1).flatten(0, 1)
-        values = self._block.read(buffers.values[layer]).transpose(1, 2).flatten(0, 1)
-        scores = torch.baddbmm(
-            self._mask,
-            q.transpose(1, 2).reshape(rows * heads, queries, width),
-            keys,
-            alpha=width**-0.5,
-        )
-        mixed = torch.bmm(torch.softmax(scores, dim=-1), values)
-        return mixed.view(rows, heads, queries, width).transpose(1, 2)
+        keys, values = self._buffers.keys[layer], self._buffers.values[layer]
+        queries, width = q.shape[1], q.shape[3]
+        q = (q * width**-0.5).transpose(1, 2).contiguous()
+        mixed = torch.empty_like(q)
+        for row, (place, begin) in enumerate(zip(self._rows, self._begins, strict=True)):
+            end = begin + queries
+            keys[place, begin:end] = k[row]
+            values[place, begin:end] = v[row]
+            # Both are views: that is how the buffers lie.
+            scores = torch.bmm(q[row], keys[place, :end].permute(1, 2, 0))
+            self._weigh(scores, self._biases[row])
+            shares = torch.softmax(scores, dim=-1)
+            torch.bmm(shares, values[place, :end].transpose(0, 1), out=mixed[row])
+        return mixed.transpose(1, 2)
 
-    def _write(self, buffer: Tensor, new: Tensor) -> None:
-        for row, start in enumerate(self._starts):
-            buffer[row, start : start + new.shape[1]] = new[row]
+    def _weigh(self, scores: Tensor, bias: Tensor | None) -> None:
+        """What scores [H, Q, S] count for, in place."""
+        if bias is not None:
+            scores[..., :SINKS] += bias
+        if self._settling:
+            scores[:, : self._settling, -self._length :] = -torch.inf

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cbflash.config import FlowConfig
+from cuda_backend.attend import attend
 from cuda_backend.layers import MLP, Conv1d, Linear, causal, clear, frames_beyond
 
 
@@ -112,7 +113,7 @@ class Attention(nn.Module):
             project(x).view(*x.shape[:2], self._heads, -1).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        mixed = F.scaled_dot_product_attention(q, k, v, mask)
+        mixed = attend(q, k, v, mask)
         out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2), residual)
         return out
 

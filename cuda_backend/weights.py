@@ -21,7 +21,8 @@ Named = tuple[str, Tensor]
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> Chatterbox:
     """Load a release folder.
 
-    dtype: of the decoder. All other networks run in float32, as in the release.
+    dtype: of the decoder. In bfloat16 the flow's estimator, most of the work behind the
+    decoder, runs in it too; all other networks run in float32, as in the release.
 
     Raises ModelError for a folder that does not hold exactly this model.
     """
@@ -32,8 +33,9 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device)
         )
     with torch.device("meta"):
         model = Chatterbox(checkpoint.config)
+    narrow = ("t3.", "flow.estimator.") if dtype == torch.bfloat16 else ("t3.",)
     weights = {
-        name: array.to(device, dtype if name.startswith("t3.") else torch.float32)
+        name: array.to(device, dtype if name.startswith(narrow) else torch.float32)
         for name, array in _release(checkpoint, model)
     }
     model.load_state_dict(weights, strict=True, assign=True)
