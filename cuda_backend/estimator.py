@@ -23,7 +23,10 @@ from cuda_backend.layers import MLP, Conv1d, Linear, causal, clear, frames_beyon
 
 
 class TimeEmbedding(nn.Module):
-    """The time t of the flow, and for a mean flow the time r it shall reach, [b] -> [b, e]."""
+    """The time t of the flow, and for a mean flow the time r it shall reach, [b] -> [b, e].
+
+    Times are float32; what comes of them is in the dtype that is asked for.
+    """
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
@@ -34,10 +37,11 @@ class TimeEmbedding(nn.Module):
         self._inputs = inputs
         self._meanflow = config.meanflow
 
-    def forward(self, t: Tensor, r: Tensor) -> Tensor:
-        time: Tensor = self.mlp(self._waves(t))
+    def forward(self, t: Tensor, r: Tensor, dtype: torch.dtype) -> Tensor:
+        time: Tensor = self.mlp(self._waves(t).to(dtype))
         if self._meanflow:
-            time = self.mixer(torch.cat([time, self.mlp(self._waves(r))], dim=-1))
+            reached = self.mlp(self._waves(r).to(dtype))
+            time = self.mixer(torch.cat([time, reached], dim=-1))
         return time
 
     def _waves(self, t: Tensor) -> Tensor:
@@ -45,7 +49,7 @@ class TimeEmbedding(nn.Module):
         half = self._inputs // 2
         falling = torch.arange(half, device=t.device) * (-math.log(10_000.0) / (half - 1))
         angles = 1000.0 * t[:, None] * falling.exp()
-        return torch.cat([angles.sin(), angles.cos()], dim=-1).to(self.mlp.dtype)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
 class TimeMLP(nn.Module):
@@ -55,10 +59,6 @@ class TimeMLP(nn.Module):
         super().__init__()
         self.up_proj = Linear(inputs, width, activation="silu")
         self.down_proj = Linear(width, width)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.down_proj.bias.dtype
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.down_proj(self.up_proj(x))
@@ -183,9 +183,10 @@ class Estimator(nn.Module):
         """
         beyond = frames_beyond(lengths, x.shape[1])
         mask = None if beyond is None else ~beyond[:, None, None, :, 0]
-        time = self.time(t, r)
+        dtype = self.final.norm.weight.dtype
+        time = self.time(t, r, dtype)
         voice = speaker[:, None].expand_as(x)
-        x = torch.cat([x, mu, voice, conditions], dim=-1).to(time.dtype)
+        x = torch.cat([x, mu, voice, conditions], dim=-1).to(dtype)
         x = clear(x, beyond)
         skip = self.down(x, time, mask)
         x = self.down_conv(skip)
