@@ -1,24 +1,24 @@
 """Every stage on the processor: the PyTorch engine beside the released package.
 
-    python -m benchmarks.torch_stages FOLDER [--rounds 2] [--only ours-bfloat16 ...]
+    python -m benchmarks.torch_stages FOLDER [--rounds 3] [--only ours-bfloat16 ...]
 
 FOLDER is a model of the real sizes in the released layout (python -m tests.seeded_models full
-FOLDER). Both need to be importable in one environment, with the same torch. Each engine runs in
-a process of its own, with the same clip, text, settings and threads; rounds alternate, and the
-best round counts for every stage, since anything else on the machine can only slow one down.
-A block is a fourth block: the time of four blocks less that of three.
+FOLDER). Both need to be importable in one environment. All engines are loaded into one process,
+with the same clip, text, settings and threads, and take turns at every stage: what else happens
+on the machine happens to all of them. The best round counts. A block is a third of what four
+blocks take longer than one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import torch
 
 CLIP = Path(__file__).parent.parent / "assets" / "voices" / "sample.flac"
 TEXT = "The morning was bright and cold, and nobody had expected the visitor to come so early."
@@ -30,7 +30,8 @@ ENGINES = (
     "released-float32",
     "released-float16",
 )
-STAGES = {
+ONCE = "released-float16"  # minutes for each stage: one round is enough
+COLUMNS = {
     "voice": "encode_voice, s",
     "block": "one block, s",
     "decode": "prefix and 4 blocks, s",
@@ -38,160 +39,138 @@ STAGES = {
     "whole": "text to samples, s",
 }
 
-Stages = dict[str, float]
+Stages = dict[str, Callable[[], object]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--child", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        print(json.dumps(measure(options.child, options.folder, options.threads)))
-        return
-    runs: dict[str, list[Stages]] = {name: [] for name in options.only}
-    for round_ in range(options.rounds):
-        for name in options.only:
-            if name == "released-float16" and round_:
-                continue  # a minute for each stage; once is enough
-            runs[name].append(in_child(name, options))
-    report(runs)
+    torch.set_num_threads(options.threads)
+    engines = {name: load(name, options.folder) for name in options.only}
+    report({name: figures(best) for name, best in measure(engines, options.rounds).items()})
 
 
-def in_child(name: str, options: argparse.Namespace) -> Stages:
-    command = [sys.executable, "-m", "benchmarks.torch_stages", str(options.folder)]
-    command += ["--threads", str(options.threads), "--child", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
-    stages: Stages = json.loads(done.stdout.splitlines()[-1])
-    told = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items())
-    print(f"  {name}: {told}", file=sys.stderr, flush=True)
-    return stages
+def load(name: str, folder: Path) -> Stages:
+    side, _, dtype = name.partition("-")
+    return {"ours": ours, "released": released}[side](folder, dtype)
 
 
-def report(runs: dict[str, list[Stages]]) -> None:
-    columns = {**STAGES, "peak": "peak memory, GB"}
-    best = {
-        name: {column: min(run[column] for run in every) for column in columns}
-        for name, every in runs.items()
-    }
-    print(f"| engine | {' | '.join(columns.values())} |")
-    print("|---|" + "---:|" * len(columns))
-    for name, figures in best.items():
-        print(f"| {name} | " + " | ".join(f"{figure:.2f}" for figure in figures.values()) + " |")
-    fastest = min((name for name in best if name.startswith("ours")), key=_whole(best), default="")
-    for name in best:
-        if fastest and name.startswith("released"):
-            ratios = [best[name][column] / best[fastest][column] for column in columns]
+def measure(engines: dict[str, Stages], rounds: int) -> dict[str, dict[str, float]]:
+    """The best seconds of every stage of every engine, after a round that does not count."""
+    best: dict[str, dict[str, float]] = {name: {} for name in engines}
+    for round_ in range(rounds + 1):
+        for stage in next(iter(engines.values())):
+            for name, stages in engines.items():
+                if name == ONCE and round_ > 0:
+                    continue
+                begun = time.perf_counter()
+                stages[stage]()
+                seconds = time.perf_counter() - begun
+                print(f"  {round_} {stage} {name}: {seconds:.3f}", file=sys.stderr, flush=True)
+                if round_ > 0 or name == ONCE:
+                    best[name][stage] = min(seconds, best[name].get(stage, seconds))
+    return best
+
+
+def figures(best: dict[str, float]) -> dict[str, float]:
+    block = (best["decode"] - best["first"]) / (BLOCKS - 1)
+    return {name: best.get(name, block) for name in COLUMNS}
+
+
+def report(table: dict[str, dict[str, float]]) -> None:
+    print(f"| engine | {' | '.join(COLUMNS.values())} |")
+    print("|---|" + "---:|" * len(COLUMNS))
+    for name, row in table.items():
+        print(f"| {name} | " + " | ".join(f"{seconds:.2f}" for seconds in row.values()) + " |")
+    for ours_ in (name for name in table if name.startswith("ours")):
+        for theirs in (name for name in table if name.startswith("released")):
+            ratios = [table[theirs][column] / table[ours_][column] for column in COLUMNS]
             told = " | ".join(f"{ratio:.2f}" for ratio in ratios)
-            print(f"| {name} / {fastest} | {told} |")
+            print(f"| {theirs} / {ours_} | {told} |")
 
 
-def _whole(best: dict[str, Stages]) -> Callable[[str], float]:
-    return lambda name: best[name]["whole"]
-
-
-def measure(engine: str, folder: Path, threads: int) -> Stages:
-    import torch
-
-    torch.set_num_threads(threads)
-    side, _, dtype = engine.partition("-")
-    stages = {"ours": run_ours, "released": run_released}[side](folder, dtype)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    return {**stages, "peak": peak}
-
-
-def best_of(work: Callable[[], object], times: int = 2) -> float:
-    """The fastest of some runs, after one that does not count."""
-    seconds = []
-    for _ in range(times + 1):
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds[1:])
-
-
-def run_ours(folder: Path, dtype: str) -> Stages:
+def ours(folder: Path, dtype: Any) -> Stages:
     from cbflash.audio import read_clip
-    from cbflash.engine import EngineOptions, Prompt, Utterance
+    from cbflash.engine import Prompt, Utterance
     from cbflash.settings import Sampling
     from cbflash.synth import ChatterboxFlash
     from cuda_backend.backend import CPU
 
     speaker = ChatterboxFlash.load(folder, backend=CPU, dtype=dtype)
-    assert speaker.engine.info.dtype == EngineOptions(dtype=dtype).dtype
+    engine = speaker.engine
     clip = read_clip(CLIP)
     voice = speaker.encode_voice(clip)
     ids = speaker.tokenizer.encode(TEXT.lower()).ids
-    sampling = Sampling(seed=1)
+    sampling = Sampling(seed=1, max_speech_tokens=BLOCK * BLOCKS)
     spoken = Utterance(tuple(range(100, 100 + BLOCK * BLOCKS)), voice, 1)
 
     def decode(blocks: int) -> None:
-        for _ in speaker.engine.decode([Prompt(ids, voice, BLOCK * blocks, 1)], sampling):
+        for _ in engine.decode([Prompt(ids, voice, BLOCK * blocks, 1)], sampling):
             pass
 
-    decoded = best_of(lambda: decode(BLOCKS))
     return {
-        "voice": best_of(lambda: speaker.encode_voice(clip)),
-        "block": decoded - best_of(lambda: decode(BLOCKS - 1)),
-        "decode": decoded,
-        "sound": best_of(lambda: speaker.engine.render([spoken], sampling)),
-        "whole": best_of(
-            lambda: speaker.generate(
-                TEXT, voice=voice, sampling=sampling, max_speech_tokens=BLOCK * BLOCKS
-            )
-        ),
+        "voice": lambda: speaker.encode_voice(clip),
+        "first": lambda: decode(1),
+        "decode": lambda: decode(BLOCKS),
+        "sound": lambda: engine.render([spoken], sampling),
+        "whole": lambda: speaker.generate(TEXT, voice=voice, sampling=sampling),
     }
 
 
-def run_released(folder: Path, dtype: str) -> Stages:
-    import torch
+def released(folder: Path, dtype: str) -> Stages:
+    from unittest.mock import patch
+
     from chatterbox_flash import ChatterboxFlashTTS
 
     tts = ChatterboxFlashTTS.from_local(folder, "cpu", dtype=getattr(torch, dtype))
-    slow = dtype == "float16"
     with torch.inference_mode():
         tts.prepare_conditionals(CLIP)
-        voice = best_of(lambda: tts.prepare_conditionals(CLIP), times=1 if slow else 2)
-    seconds: dict[int, Stages] = {}
-    for blocks in (BLOCKS, BLOCKS - 1):
-        seconds[blocks] = _released_stages(tts, BLOCK * blocks, times=1 if slow else 2)
-    return {
-        "voice": voice,
-        "block": seconds[BLOCKS]["decode"] - seconds[BLOCKS - 1]["decode"],
-        **seconds[BLOCKS],
-    }
+    taken: dict[str, tuple] = {}
 
+    def speak(blocks: int) -> None:
+        options = {"backend": "torch", "use_cuda_graph": False}
+        tts.generate(TEXT, max_speech_tokens=BLOCK * blocks, **options)
 
-def _released_stages(tts, tokens: int, times: int) -> Stages:
-    """The best times of T3, of S3Gen and of the whole `generate`."""
-    from unittest.mock import patch
-
-    clocks: dict[str, list[float]] = {"decode": [], "sound": [], "whole": []}
-
-    def timed(name: str, work):
-        def run(*arguments, **options):
-            begun = time.perf_counter()
-            result = work(*arguments, **options)
-            clocks[name].append(time.perf_counter() - begun)
-            return result
+    def noting(name: str, work: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object, **options: object) -> object:
+            taken[name] = (arguments, options)
+            return work(*arguments, **options)
 
         return run
 
-    def speak() -> None:
-        tts.generate(TEXT, max_speech_tokens=tokens, backend="torch", use_cuda_graph=False)
+    def again(name: str, work: Callable[..., object]) -> Callable[[], object]:
+        arguments, options = taken[name]
 
+        @torch.inference_mode()
+        def run() -> object:
+            return work(*arguments, **options)
+
+        return run
+
+    # What `generate` gives to the decoder and to S3Gen, to time each alone.
     with (
-        patch.object(tts.t3, "generate", timed("decode", tts.t3.generate)),
-        patch.object(tts.s3gen, "inference", timed("sound", tts.s3gen.inference)),
+        patch.object(tts.t3, "generate", noting("decode", tts.t3.generate)),
+        patch.object(tts.s3gen, "inference", noting("sound", tts.s3gen.inference)),
     ):
-        for _ in range(times + 1):
-            timed("whole", speak)()
-    return {name: min(every[1:]) for name, every in clocks.items()}
+        speak(1)
+        first = again("decode", type(tts.t3).generate.__get__(tts.t3))
+        speak(BLOCKS)
+
+    def voice() -> None:
+        with torch.inference_mode():
+            tts.prepare_conditionals(CLIP)
+
+    return {
+        "voice": voice,
+        "first": first,
+        "decode": again("decode", type(tts.t3).generate.__get__(tts.t3)),
+        "sound": again("sound", type(tts.s3gen).inference.__get__(tts.s3gen)),
+        "whole": lambda: speak(BLOCKS),
+    }
 
 
 if __name__ == "__main__":

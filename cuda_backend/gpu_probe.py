@@ -17,7 +17,7 @@ def missing_gpu() -> str:
     if torch.version.cuda is None:
         return (
             f"This PyTorch ({torch.__version__}) is built without CUDA. "
-            "Install one that is (pytorch.org says how)."
+            "Install one that is: PyTorch's site says how."
         )
     try:
         capability = torch.cuda.get_device_capability()

@@ -45,6 +45,8 @@ class Machine:
         reason = missing_gpu()
         if reason:
             raise EngineError(f"The engine {name!r} cannot run here: {reason}")
+        # Float32 shall be that: TensorFloat keeps ten bits, and tokens are decided by the last.
+        torch.backends.cudnn.allow_tf32 = False
         return cls(name, torch.device("cuda", torch.cuda.current_device()))
 
     @property
