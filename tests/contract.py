@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from cbflash.audio import Clip
-from cbflash.engine import BlockResult, Engine, Prompt, StepResult
+from cbflash.engine import BlockResult, Engine, Prompt, StepResult, Utterance
 from cbflash.errors import AudioError, UsageError
 from cbflash.settings import Sampling
 from cbflash.tokens import SAMPLES_PER_TOKEN
@@ -234,6 +234,19 @@ class EngineContract:
 
     def test_no_tokens_give_no_sound(self, engine: Engine, voice: Voice) -> None:
         assert engine.vocoder(voice, SAMPLING, 7).push([], last=True).shape == (0,)
+
+    def test_utterances_rendered_together_sound_as_they_do_alone(
+        self, engine: Engine, voice: Voice
+    ) -> None:
+        lengths = (20, 0, 7, 33)
+        spoken = [Utterance(tuple(range(100, 100 + n)), voice, seed=n) for n in lengths]
+        sounds = engine.render(spoken, SAMPLING)
+        for utterance, sound in zip(spoken, sounds, strict=True):
+            alone = engine.vocoder(voice, SAMPLING, utterance.seed)
+            expected = alone.push(utterance.tokens, last=True)
+            assert sound.shape == expected.shape
+            # Last-bit differences of the pitch add up in the phase of the source.
+            assert np.allclose(sound, expected, atol=5e-3)
 
     def test_the_sound_of_a_seed_repeats_itself(self, engine: Engine, voice: Voice) -> None:
         tokens = list(range(200, 210))
