@@ -16,8 +16,9 @@ from cbflash.errors import EngineError, UsageError
 GROUP = "cbflash.engines"
 AUTO = "auto"
 # Fastest first, among those that are accelerated and then among those that are not; a backend
-# that is not named here comes last.
-PREFERENCE = ("flashinfer", "gpu", "cpu", "mlx")
+# that is not named here comes last. "gpu" takes FlashInfer wherever it runs and can do without;
+# "flashinfer" cannot.
+PREFERENCE = ("gpu", "flashinfer", "cpu", "mlx")
 
 
 def installed_backends() -> list[Backend]:

@@ -27,7 +27,8 @@ CPU = torch.device("cpu")
 class Machine:
     """Where a model is loaded to.
 
-    name: of the backend; "flashinfer" insists on FlashInfer, "gpu" takes it where it runs.
+    name: of the backend; "flashinfer" insists on FlashInfer, "gpu" takes it where it runs and is
+        called "flashinfer" then.
     flashinfer, graphs: whether a GPU may use them; without, for comparison.
     """
 
@@ -74,6 +75,7 @@ class Machine:
             return SDPA()
         chosen = choose_flashinfer(config, dtype, self.device)
         if not isinstance(chosen, str):
+            self.name = "flashinfer"
             return chosen
         if self.name == "flashinfer":
             raise EngineError(f"FlashInfer cannot run here: {chosen}", "Without it: --backend gpu.")
