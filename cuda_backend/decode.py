@@ -21,12 +21,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from cbflash.decoding import BlockPlan
 from cbflash.engine import Prompt
+from cbflash.filling import FillKind
 from cbflash.noise import Stream, noise_key
 from cbflash.schedule import unmask_schedule
 from cbflash.settings import Sampling
 from cuda_backend.attention import BlockAttention, Causal, Pass
 from cuda_backend.cache import SINKS, KVCache, fitting_prompts
-from cuda_backend.fill import Fill, FillKind, log_floored
+from cuda_backend.fill import Fill, log_floored
 from cuda_backend.graph import BlockInputs, BlockKind, Runner
 from cuda_backend.t3 import T3
 

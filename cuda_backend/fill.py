@@ -6,31 +6,12 @@ of a block, M of them masked, V vocabulary, W width.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cbflash.config import T3Config
+from cbflash.filling import LOG_FLOOR, FillKind, allowed_ids
 from cuda_backend.noise import gumbel
-
-LOG_FLOOR = math.log(1e-8)  # probabilities are not taken below this (released calibration.py)
-
-
-@dataclass(frozen=True)
-class FillKind:
-    """What a filling step is made for; all else is an argument."""
-
-    masked: int
-    count: int
-    guided: bool
-    greedy: bool
-    scattered: bool  # Gumbel noise on the ranking of positions
-    injected: bool  # noise comes from outside
-    calibrated: bool  # against the unconditional prior, else against the block's own mean
-    sound_only: bool  # never draw an id that is neither sound nor the end token
 
 
 class Fill:
@@ -46,7 +27,7 @@ class Fill:
         self._head = head
         self._mask = config.mask
         self._vocabulary = config.speech_vocab
-        self._allowed = _allowed(config, kind.sound_only).to(device)
+        self._allowed = torch.from_numpy(allowed_ids(config, kind.sound_only)).to(device)
 
     def __call__(
         self,
@@ -133,13 +114,6 @@ class Fill:
 
 def log_floored(p: Tensor) -> Tensor:
     return p.clamp(min=1e-8).log()
-
-
-def _allowed(config: T3Config, sound_only: bool) -> Tensor:
-    """0 for ids that may be drawn, -inf for the others, [V]."""
-    ids = np.arange(config.speech_vocab)
-    sound = (ids < config.start_speech) | (ids == config.stop_speech)
-    return torch.from_numpy(np.where(sound | (not sound_only), 0.0, -np.inf).astype(np.float32))
 
 
 def _at(x: Tensor, places: Tensor) -> Tensor:

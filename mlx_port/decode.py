@@ -18,10 +18,11 @@ import numpy as np
 
 from cbflash.decoding import BlockPlan
 from cbflash.engine import Prompt
+from cbflash.filling import FillKind
 from cbflash.noise import noise_key
 from cbflash.settings import Sampling
 from mlx_port.cache import KVCache, join, sink_biases
-from mlx_port.fill import Fill, FillKind, log_floored
+from mlx_port.fill import Fill, log_floored
 from mlx_port.t3 import T3, Place
 
 

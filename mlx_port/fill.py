@@ -6,31 +6,12 @@ of a block, M of them masked, V vocabulary, W width.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 
 from cbflash.config import T3Config
+from cbflash.filling import LOG_FLOOR, FillKind, allowed_ids
 from mlx_port.noise import gumbel
-
-LOG_FLOOR = math.log(1e-8)  # probabilities are not taken below this (released calibration.py)
-
-
-@dataclass(frozen=True)
-class FillKind:
-    """What a filling step is compiled for; all else is an argument."""
-
-    masked: int
-    count: int
-    guided: bool
-    greedy: bool
-    scattered: bool  # Gumbel noise on the ranking of positions
-    injected: bool  # noise comes from outside
-    calibrated: bool  # against the unconditional prior, else against the block's own mean
-    sound_only: bool  # never draw an id that is neither sound nor the end token
 
 
 class Fill:
@@ -44,7 +25,7 @@ class Fill:
         self._head = head
         self._mask = config.mask
         self._vocabulary = config.speech_vocab
-        self._allowed = _allowed(config, kind.sound_only)
+        self._allowed = mx.array(allowed_ids(config, kind.sound_only))
         self._compiled = mx.compile(self._fill)
 
     def __call__(
@@ -157,13 +138,6 @@ def _halves(x: mx.array) -> tuple[mx.array, mx.array]:
 
 def log_floored(p: mx.array) -> mx.array:
     return mx.log(mx.maximum(p, 1e-8))
-
-
-def _allowed(config: T3Config, sound_only: bool) -> mx.array:
-    """0 for ids that may be drawn, -inf for the others, [V]."""
-    ids = np.arange(config.speech_vocab)
-    sound = (ids < config.start_speech) | (ids == config.stop_speech)
-    return mx.array(np.where(sound | (not sound_only), 0.0, -np.inf).astype(np.float32))
 
 
 def _at(x: mx.array, places: mx.array) -> mx.array:

@@ -29,7 +29,7 @@ def rows(folder: Path) -> Iterator[Row]:
     yield from against_cpu(folder, plain)
     graphs = load(folder, "float32", flashinfer=False)
     yield from captured("SDPA, float32", plain, graphs)
-    yield from together("SDPA, float32", graphs, strict=True)
+    yield from together("SDPA, float32", graphs, exact=True)
     yield from sounds(plain, graphs)
     del plain, graphs
     forget()
@@ -40,7 +40,7 @@ def rows(folder: Path) -> Iterator[Row]:
     eager = load(folder, "bfloat16", graphs=False)
     graphs = load(folder, "bfloat16")
     yield from captured("FlashInfer, bfloat16", eager, graphs)
-    yield from together("FlashInfer, bfloat16", graphs, strict=False)
+    yield from together("FlashInfer, bfloat16", graphs, exact=False)
     del eager, graphs
     forget()
 
@@ -73,7 +73,7 @@ def captured(name: str, eager: Engine, graphs: Engine) -> Iterator[Row]:
         yield all_equal(f"tokens, graph ({round_}) and eager, {name}", *found)
 
 
-def together(name: str, engine: Engine, strict: bool) -> Iterator[Row]:
+def together(name: str, engine: Engine, exact: bool) -> Iterator[Row]:
     """A batch against its rows alone. In bfloat16 other shapes are rounded otherwise, and one
     flipped token changes what follows: there the share is only reported."""
     voice = make_voice(engine)
@@ -81,7 +81,7 @@ def together(name: str, engine: Engine, strict: bool) -> Iterator[Row]:
     alone = [tokens_of(engine, [prompt])[0] for prompt in prompts]
     found, count = equal(tokens_of(engine, prompts), alone)
     what = f"tokens, batch of 8 and alone, {name}"
-    yield all_equal(what, found, count) if strict else figure(what, f"{found} of {count}")
+    yield all_equal(what, found, count) if exact else figure(what, f"{found} of {count}")
 
 
 def sounds(eager: Engine, graphs: Engine) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -57,12 +58,9 @@ def tokens_of(engine: Engine, prompts: list[Prompt], sampling: Sampling = SAMPLI
 def equal(first: list[list[int]], second: list[list[int]]) -> tuple[int, int]:
     """How many tokens are equal, place by place, and of how many."""
     pairs = [
-        (one, other)
-        for left, right in zip(first, second, strict=True)
-        for one, other in zip(left, right, strict=False)
+        pair for left, right in zip(first, second, strict=True) for pair in zip_longest(left, right)
     ]
-    count = sum(max(len(a), len(b)) for a, b in zip(first, second, strict=True))
-    return sum(one == other for one, other in pairs), count
+    return sum(one == other for one, other in pairs), len(pairs)
 
 
 def shorter(prompts: list[Prompt], budget: int) -> list[Prompt]:

@@ -1,0 +1,34 @@
+"""What a filling step is made for, and which ids it may draw: the part without tensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cbflash.config import T3Config
+
+LOG_FLOOR = math.log(1e-8)  # probabilities are not taken below this (released calibration.py)
+
+
+@dataclass(frozen=True)
+class FillKind:
+    """What a filling step is compiled for; all else is an argument."""
+
+    masked: int
+    count: int
+    guided: bool
+    greedy: bool
+    scattered: bool  # Gumbel noise on the ranking of positions
+    injected: bool  # noise comes from outside
+    calibrated: bool  # against the unconditional prior, else against the block's own mean
+    sound_only: bool  # never draw an id that is neither sound nor the end token
+
+
+def allowed_ids(config: T3Config, sound_only: bool) -> npt.NDArray[np.float32]:
+    """0 for ids that may be drawn, -inf for the others, [speech_vocab]."""
+    ids = np.arange(config.speech_vocab)
+    sound = (ids < config.start_speech) | (ids == config.stop_speech)
+    return np.where(sound | (not sound_only), 0.0, -np.inf).astype(np.float32)
