@@ -1,9 +1,10 @@
 """Linear layers and convolutions in the layout of the CPU's kernels (oneDNN).
 
 A plain product gathers its weights from rows that lie far apart, every time. Packed once, they
-are read in order: for the few rows of a block that is up to twice as fast, and the kernel
-applies bias, activation and residual while the result is still in cache. Convolutions take and
-give [batch, frames, channels] as it is, which oneDNN knows as an image of height 1.
+are read in order, which is much faster for the few rows of a block
+(benchmarks/torch_products.py), and the kernel applies bias, activation and residual while the
+result is still in cache. Convolutions take and give [batch, frames, channels] as it is, which
+oneDNN knows as an image of height 1.
 """
 
 from __future__ import annotations
