@@ -22,7 +22,6 @@ from cuda_backend import (
     hift,
     layers,
     s3tokenizer,
-    source,
     t3,
     voice_encoder,
     xvector,
@@ -152,10 +151,6 @@ def _starts(module: nn.Module, style: Style) -> Iterator[Start]:
 def _child_style(module: nn.Module, name: str, style: Style) -> Style:
     if isinstance(module, hift.HiFT) and name == "output":
         return GENERATOR
-    if isinstance(module, source.HarmonicSource):
-        # All harmonics are heard from the start, and as loud as other inputs of the network: it
-        # takes very long to make something of a source that is faint.
-        return Style(lambda _: constant(1.0), lambda _: constant(0.0))
     if isinstance(module, t3.T3) and name == "layers":
         # As in GPT-2: each layer adds twice to the residual, whose variance stays the same.
         narrower = NARROW / math.sqrt(2 * module.config.layers)
