@@ -3,8 +3,9 @@
 The codec left an estimator that gives a mel in one step: the middle of all that the tokens may
 mean, smoother than any that was spoken. By flow matching (Lipman et al. 2023) it learns to give
 one of them: it is asked for the velocity of a mel in noise, at any instant. Tokens and x-vectors
-stay what they are; the flow's encoder goes on learning. A prompt is known as it is in use, and
-as in use it is in noise of its own beside that.
+stay what they are, the flow's encoder goes on learning, and the estimator begins anew: the codec's
+has learnt to take no notice of noise (`training.estimator_start`). A prompt is known as it is in
+use, and as in use it is in noise of its own beside that.
 
 Some rows are told nothing, for guidance. This wants many steps from noise to mel; the next stage,
 `training.mean_flow`, makes them few.
@@ -53,7 +54,7 @@ Loss = Callable[[Flow, Prompted, np.random.Generator], Tensor]
 class FlowSettings:
     """tokens: in a batch, without prompts; prompt: fewest and most tokens of a prompt;
     unconditional: part of the rows that are told nothing; encoder: whether it goes on learning,
-    which takes as long again."""
+    at two thirds more of time."""
 
     steps: int = 3000
     rate: float = 2e-3
