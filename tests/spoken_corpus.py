@@ -22,6 +22,7 @@ from training.codec import Material
 from training.corpus.description import Description, claim_folder
 from training.corpus.shards import Row, encode, write_shard
 from training.features import Features
+from training.letters import LetterIds
 from training.recipe import Recipe
 from training.spoken import Speech
 
@@ -61,6 +62,7 @@ def write_work(work: Path, features: Path) -> None:
     tokens, embeddings = made_up(Features(features))
     (work / "codec").mkdir()
     np.save(work / "codec" / "tokens.npy", tokens)
+    np.save(work / "codec" / "places.npy", made_up_places(features))
     (work / voice_encoder.STAGE).mkdir()
     np.save(work / voice_encoder.STAGE / voice_encoder.EMBEDDINGS, embeddings)
 
@@ -105,7 +107,24 @@ def murmur(seed: int) -> Floats:
 def make_speech(features: Features, pairs: float = 0.0, unconditional: float = 0.0) -> Speech:
     """The utterances as a decoder sees them, see `made_up`."""
     tokens, embeddings = made_up(features)
-    return Speech(features, tokens, embeddings, SIZES.t3, pairs=pairs, unconditional=unconditional)
+    return Speech(
+        features,
+        tokens,
+        embeddings,
+        SIZES.t3,
+        places=made_up_places(features),
+        pairs=pairs,
+        unconditional=unconditional,
+    )
+
+
+def made_up_places(features: Features) -> npt.NDArray[np.uint16]:
+    """The letter that each token is spoken in: as many tokens for one as for another."""
+    letters = LetterIds(SIZES.t3)
+    places = [
+        np.arange(item.tokens) * len(letters(item.text)) // item.tokens for item in features.items
+    ]
+    return np.concatenate(places).astype(np.uint16)
 
 
 def made_up(features: Features) -> tuple[npt.NDArray[np.uint16], Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,9 +227,10 @@ def test_tokens_are_written_for_every_utterance(
 ) -> None:
     trained = stage(features, tmp_path / "codec", steps=2)
     assert trained.train()
-    write_tokens(trained, features, tmp_path / "tokens.npy")
+    write_tokens(trained, features, tmp_path)
     tokenizer = trained.codec.trained_tokenizer()
-    tokens = np.load(tmp_path / "tokens.npy")
+    tokens, places = (np.load(tmp_path / f"{name}.npy") for name in ("tokens", "places"))
+    letters = LetterIds(SIZES.t3)
     assert tokens.dtype == np.uint16
     assert len(tokens) == sum(item.tokens for item in features.items)
     assert 5 < len(set(tokens.tolist())) <= CODES
@@ -240,7 +242,10 @@ def test_tokens_are_written_for_every_utterance(
         begin, end = end, end + item.tokens
         # Weights that are laid out for the processor round differently, now and then.
         assert (tokens[begin:end] == ids.numpy()).mean() > 0.9
-    assert [path.name for path in tmp_path.glob("tokens*")] == ["tokens.npy"]
+        spoken = places[begin:end].astype(int)
+        assert spoken[0] == 0 and spoken[-1] == len(letters(item.text)) - 1
+        assert (np.diff(spoken) >= 0).all()
+    assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["places.npy", "tokens.npy"]
 
 
 # -- the run ----------------------------------------------------------------------------------
@@ -326,6 +331,17 @@ def test_a_run_may_be_lengthened_but_not_changed(features: Features, tmp_path: P
     assert longer.train()
     with pytest.raises(ModelError, match=r"trained with rate = 0\.003, not 0\.1"):
         stage(features, tmp_path, rate=0.1).resume()
+
+
+def test_sizes_of_other_parts_may_be_changed_behind_it(features: Features, tmp_path: Path) -> None:
+    assert stage(features, tmp_path, steps=1).train()
+    sizes, settings = make_recipe().sizes, {"tokens": 80, "steps": 1}
+    deeper = replace(sizes, t3=replace(sizes.t3, layers=sizes.t3.layers + 1))
+    recipe = make_recipe(codec=settings)
+    assert CodecStage(replace(recipe, sizes=deeper), features, tmp_path).resume()
+    wider = replace(sizes, flow=replace(sizes.flow, channels=2 * sizes.flow.channels))
+    with pytest.raises(ModelError, match=r"trained with sizes\.flow\.channels"):
+        CodecStage(replace(recipe, sizes=wider), features, tmp_path).resume()
 
 
 # -- what is thrown away ----------------------------------------------------------------------

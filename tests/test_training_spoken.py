@@ -119,6 +119,29 @@ def test_pairs_are_two_of_one_speaker_with_a_space_between(features: Features) -
     assert len({said_by(features, first) for first, _ in speech.pairs}) == 3
 
 
+def test_letters_are_those_that_the_tokens_are_spoken_in(features: Features) -> None:
+    speech = make_speech(features, pairs=1.0)
+    places = [*features.part("train"), *speech.places("train")[-3:]]
+    found = batch(speech, places)
+    assert found.letters is not None
+    assert found.letters.shape == found.speech[:, 1:].shape
+    for row, place in enumerate(places):
+        said = found.letters[row, : found.lengths[row]]
+        ids = found.prefix.text[row][said]
+        parts = speech.pairs[place - len(features)] if place >= len(features) else (place,)
+        spread = []
+        for one in parts:
+            item = features.items[one]
+            letters = IDS(item.text)
+            spread += letters[np.arange(item.tokens) * len(letters) // item.tokens].tolist()
+        assert ids.tolist() == spread
+        assert (found.letters[row, found.lengths[row] :] == -1).all()
+    some = found.rows(slice(1, None, 3)).letters
+    assert some is not None
+    assert torch.equal(some, found.letters[1::3])
+    assert batch(speech.told({0: np.arange(3)}), [0]).letters is None, "of tokens nobody aligned"
+
+
 def test_pairs_are_for_training_alone(features: Features) -> None:
     speech = make_speech(features, pairs=0.5)
     assert len(speech.pairs) == 6

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cuda_backend.t3 import T3
 from tests.spoken_corpus import SIZES, make_recipe, make_speech, stop_at
+from training.checkpoints import load
 from training.features import Features
 from training.spoken import Speech, Spoken
 from training.t3 import Layout, Prefix, hidden_states, logits
@@ -103,6 +104,49 @@ def test_it_learns(speech: Speech, tmp_path: Path) -> None:
     assert before["valid"] == pytest.approx(np.log(SIZES.t3.speech_vocab), abs=0.1)
     assert after["valid"] < before["valid"] - 0.4
     assert teacher.judge() == after, "it is always judged on the same"
+
+
+# -- letters ----------------------------------------------------------------------------------
+
+
+def heard_by(teacher: TeacherStage, batch: Spoken) -> tuple[Tensor, Tensor]:
+    """What the middle of the decoder says, and the loss of its letters."""
+    with torch.no_grad(), teacher.spelling.listening() as heard:
+        next_token_loss(teacher.model, batch)
+    [hidden] = heard
+    return hidden.float(), teacher.spelling.loss(hidden.float(), batch)
+
+
+def test_letters_are_of_the_token_that_follows_and_of_rows_that_are_told(
+    speech: Speech, tmp_path: Path
+) -> None:
+    teacher = stage(speech, tmp_path)
+    batch = speech.batch(PLACES, np.random.default_rng(2))
+    batch = replace(batch, unconditional=torch.tensor([False, True, False, False]))
+    assert batch.letters is not None
+    hidden, loss = heard_by(teacher, batch)
+    prefix = hidden.shape[1] - batch.speech.shape[1]
+    losses = []
+    for row in (0, 2, 3):
+        for token in range(int(batch.lengths[row])):
+            scores = teacher.spelling.letters(hidden[row, prefix + token]).view(2, -1)
+            place = int(batch.letters[row, token])
+            letters = batch.prefix.text[row, place : place + 2]
+            losses.append(F.cross_entropy(scores, letters))
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4)
+
+
+def test_letters_are_learnt_and_thrown_away(speech: Speech, tmp_path: Path) -> None:
+    batch = speech.batch(PLACES, np.random.default_rng(2))
+    batch = replace(batch, unconditional=torch.zeros(len(PLACES), dtype=torch.bool))
+    losses = {}
+    for spelling in (0.0, 1.0):
+        teacher = stage(speech, tmp_path / str(spelling), steps=40, rate=1e-2, spelling=spelling)
+        assert teacher.train()
+        losses[spelling] = heard_by(teacher, batch)[1].item()
+    assert losses[1.0] < losses[0.0] - 0.3
+    assert not [name for name in teacher.model.state_dict() if "letters" in name]
+    load(tmp_path / "1.0", "t3", make_decoder(make_recipe()))
 
 
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(

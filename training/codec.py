@@ -39,6 +39,7 @@ from cuda_backend.flow import Flow
 from cuda_backend.layers import Conv1d, Linear, centred
 from cuda_backend.s3tokenizer import FSQ_RANGE, S3Tokenizer
 from cuda_backend.xvector import XVector
+from training.alignment import align
 from training.batches import Batches
 from training.checkpoints import Checkpoints, Run
 from training.disguise import Disguise
@@ -254,6 +255,7 @@ class CodecStage:
 
     def __init__(self, recipe: Recipe, features: Features, folder: Path) -> None:
         self.settings = recipe.settings("codec", CodecSettings)
+        self.sizes = recipe.sizes
         self._features = features
         self._material = Material(features, recipe.sizes, self.settings)
         with torch.device("meta"):
@@ -264,7 +266,8 @@ class CodecStage:
             make_optimisers([self.codec], self.settings.rate),
             np.random.default_rng(recipe.seed),
         )
-        config = asdict(self.settings) | {"sizes": recipe.sizes.to_dict(), "seed": recipe.seed}
+        sizes = recipe.some_sizes("s3tokenizer", "xvector", "flow")
+        config = asdict(self.settings) | {"sizes": sizes, "seed": recipe.seed}
         del config["steps"]  # a run may be lengthened
         self._checkpoints = Checkpoints(folder, config)
         places = features.part("train")
@@ -348,19 +351,26 @@ class CodecStage:
         return sums | {"used": float(len(shares)), "entropy": entropy}
 
 
-def write_tokens(stage: CodecStage, features: Features, path: Path) -> None:
-    """The tokens of every utterance one behind the other, uint16: what decoders are trained on.
+@torch.inference_mode()
+def write_tokens(stage: CodecStage, features: Features, folder: Path) -> None:
+    """What decoders are trained on, of every utterance one behind the other, uint16: tokens.npy,
+    and places.npy, the letter of its text that each token is spoken in.
 
-    Raises OutputError where the file cannot be written.
+    Raises OutputError where a file cannot be written.
     """
     tokenizer = frozen(stage.codec.trained_tokenizer())
-    with torch.inference_mode():
-        found = [
-            tokenizer(torch.from_numpy(features.read("log_mel", place).astype(np.float32)[None]))
-            for place in range(len(features))
-        ]
-    with write_whole(path) as file:
-        np.save(file, torch.cat(found, dim=1)[0].numpy().astype(np.uint16))
+    heads, letters = stage.codec.heads, LetterIds(stage.sizes.t3)
+    every = codes(stage.sizes.s3tokenizer)
+    tokens, places = [], []
+    for place, item in enumerate(features.items):
+        log_mel = torch.from_numpy(features.read("log_mel", place).astype(np.float32))
+        [ids] = tokenizer(log_mel[None])
+        [chances] = heads.letters(every[ids][None])
+        tokens.append(ids.numpy())
+        places.append(align(chances.numpy(), letters(item.text).numpy()))
+    for name, found in (("tokens", tokens), ("places", places)):
+        with write_whole(folder / f"{name}.npy") as file:
+            np.save(file, np.concatenate(found).astype(np.uint16))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -374,7 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         features = Features(options.work / "features")
         stage = CodecStage(recipe, features, options.work / "codec")
         if stage.train():
-            write_tokens(stage, features, options.work / "codec" / "tokens.npy")
+            write_tokens(stage, features, options.work / "codec")
     except CbflashError as error:
         print(f"training.codec: {error}", file=sys.stderr)
         return error.exit_code

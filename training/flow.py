@@ -168,7 +168,7 @@ def open_stage(work: Path, recipe: Recipe) -> FlowStage:
     flow = codec.flow
     _begin(flow, speech, recipe.seed)
     (flow if settings.encoder else flow.estimator).requires_grad_(True)
-    config = asdict(settings) | {"sizes": recipe.sizes.to_dict(), "seed": recipe.seed}
+    config = asdict(settings) | {"sizes": recipe.some_sizes("flow"), "seed": recipe.seed}
     del config["steps"]  # a run may be lengthened
     return FlowStage(
         flow,

@@ -91,7 +91,7 @@ def open_stage(work: Path, recipe: Recipe) -> FlowStage:
     teacher = read_flow(work / MATCHING, recipe.sizes)
     flow = copy.deepcopy(teacher)
     flow.estimator.requires_grad_(True)
-    config = asdict(settings) | {"sizes": recipe.sizes.to_dict(), "seed": recipe.seed}
+    config = asdict(settings) | {"sizes": recipe.some_sizes("flow"), "seed": recipe.seed}
     del config["steps"]  # a run may be lengthened
     config["teacher"] = checkpoints_in(work / MATCHING)[-1].name  # but not with another teacher
     return FlowStage(

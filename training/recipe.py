@@ -52,6 +52,11 @@ class Recipe:
                 )
         return kind(**table)
 
+    def some_sizes(self, *parts: str) -> dict[str, Any]:
+        """The sizes of some parts of the model, ready for JSON: what a run depends on."""
+        every = self.sizes.to_dict()
+        return {part: every[part] for part in parts}
+
 
 def read_recipe(name: str) -> Recipe:
     """The recipe of that name in `training/recipes`, or a file. Raises UsageError."""

@@ -33,12 +33,14 @@ EXAGGERATION = (0.25, 1.0)  # this speech has none; whatever is asked for shall 
 @dataclass(frozen=True)
 class Spoken:
     """A batch. speech: ids [R, m], start, tokens, stop and stops behind; lengths: of the tokens,
-    [R]; unconditional: rows [R] that are not told what to say."""
+    [R]; unconditional: rows [R] that are not told what to say. letters: in which place of its text
+    each token is spoken, [R, m - 1], -1 where nothing is; None where nobody knows."""
 
     prefix: Prefix
     speech: Tensor
     lengths: Tensor
     unconditional: Tensor
+    letters: Tensor | None = None
 
     def rows(self, chosen: slice) -> Spoken:
         """Some rows of it."""
@@ -51,7 +53,13 @@ class Spoken:
             given.exaggeration[chosen],
             None if given.wordless is None else given.wordless[chosen],
         )
-        return Spoken(prefix, self.speech[chosen], self.lengths[chosen], self.unconditional[chosen])
+        return Spoken(
+            prefix,
+            self.speech[chosen],
+            self.lengths[chosen],
+            self.unconditional[chosen],
+            None if self.letters is None else self.letters[chosen],
+        )
 
     @property
     def counted(self) -> Tensor:
@@ -68,14 +76,16 @@ class Spoken:
 
     def to(self, device: torch.device) -> Spoken:
         rest = (x.to(device) for x in (self.speech, self.lengths, self.unconditional))
-        return Spoken(self.prefix.to(device), *rest)
+        letters = None if self.letters is None else self.letters.to(device)
+        return Spoken(self.prefix.to(device), *rest, letters)
 
 
 class Speech:
     """Utterances as a decoder sees them. Raises UsageError where tokens or embeddings lack.
 
     Some are two of one speaker, one behind the other: longer texts than a corpus of sentences has.
-    pairs: how many, as a part of the utterances there are.
+    pairs: how many, as a part of the utterances there are. places: of all tokens in their texts
+    (`training.alignment`), if they are wanted.
     """
 
     def __init__(
@@ -85,6 +95,7 @@ class Speech:
         embeddings: Array,
         config: T3Config,
         *,
+        places: Array | None = None,
         pairs: float = 0.0,
         unconditional: float = 0.0,
         seed: int = 0,
@@ -102,6 +113,9 @@ class Speech:
             )
         self._prompts = np.split(tokens.astype(np.int64), ends[:-1])
         self._tokens = self._prompts
+        self._places = None
+        if places is not None:
+            self._places = np.split(places.astype(np.int64), ends[:-1])
         self._chosen: list[int] | None = None
         ids = LetterIds(config)
         self._texts = [ids(item.text).numpy() for item in features.items]
@@ -122,6 +136,7 @@ class Speech:
         other._tokens = [*self._tokens]
         for place, spoken in tokens.items():
             other._tokens[place] = spoken.astype(np.int64)
+        other._places = None
         other._chosen = sorted(tokens)
         return other
 
@@ -170,6 +185,7 @@ class Speech:
             torch.from_numpy(padded(rows, config.stop_speech)),
             torch.tensor([len(tokens) for tokens in spoken]),
             torch.from_numpy(numbers.random(len(places)) < self._unconditional),
+            None if self._places is None else self._letters(places, self._places),
         )
 
     def _parts(self, place: int) -> tuple[int, ...]:
@@ -181,6 +197,17 @@ class Speech:
         joined = [part for other in others for part in (self._space, other)]
         config = self._config
         return np.concatenate([[config.start_text], first, *joined, [config.stop_text]])
+
+    def _letters(self, places: Sequence[int], known: Sequence[Array]) -> Tensor:
+        """See `Spoken.letters`; the text's start stands before the first letter."""
+        rows = []
+        for place in places:
+            begin, found = 1, []
+            for one in self._parts(place):
+                found.append(known[one] + begin)
+                begin += len(self._texts[one]) + len(self._space)
+            rows.append(np.concatenate([*found, [-1]]))
+        return torch.from_numpy(padded(rows, -1))
 
     def _voice(self, speaker: str, numbers: np.random.Generator) -> Array:
         """The embedding of one to three utterances together."""

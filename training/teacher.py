@@ -2,23 +2,31 @@
 
 T3 as an ordinary language model of speech: each token from the text, the voice and all tokens
 before it, teacher forcing, cross-entropy. Some rows are not told the text, for guidance.
+
+Half-way up the layers has to be known which letter the next token is spoken in, and which letter
+follows. Where in the text one is, a decoder finds out by itself, but late: of a token's entropy
+the text takes away a small part, and before it is found nothing else of the text can be learnt.
+The head that tells the letters is thrown away.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cbflash.errors import CbflashError
+from cuda_backend.layers import Linear
 from cuda_backend.t3 import T3
+from training.alignment import read_alignment
 from training.batches import Batches
 from training.checkpoints import Checkpoints, Run, load
 from training.corpus.plan import Part
@@ -34,17 +42,20 @@ from training.t3 import Layout, hidden_states
 from training.voice_encoder import read_embeddings
 
 JUDGED = 96  # utterances of a part
+LETTERS = 2  # the one that is spoken and the next
 
 
 @dataclass(frozen=True)
 class TeacherSettings:
-    """tokens: in a batch; pairs, unconditional: see `training.spoken`."""
+    """tokens: in a batch; pairs, unconditional: see `training.spoken`; spelling: weight of the
+    letters' loss beside that of the tokens."""
 
     steps: int = 6000
     rate: float = 2e-3
     tokens: int = 1200
     pairs: float = 0.15
     unconditional: float = 0.1
+    spelling: float = 0.3
 
 
 def make_decoder(recipe: Recipe) -> T3:
@@ -54,16 +65,54 @@ def make_decoder(recipe: Recipe) -> T3:
     return trainable(model, recipe.seed)
 
 
+class Spelling(nn.Module):
+    """Which letters are spoken, told from the middle of a decoder."""
+
+    def __init__(self, model: T3) -> None:
+        super().__init__()
+        config = model.config
+        self.letters = Linear(config.width, LETTERS * config.text_vocab)
+        self._layer = [model.layers[(config.layers - 1) // 2]]  # not a part of this module
+
+    @contextmanager
+    def listening(self) -> Iterator[list[Tensor]]:
+        """What comes out of the layer, [R, P + m, W] each time the decoder is run."""
+        heard: list[Tensor] = []
+        hook = self._layer[0].register_forward_hook(lambda _, given, out: heard.append(out))
+        try:
+            yield heard
+        finally:
+            hook.remove()
+
+    def loss(self, heard: Tensor, batch: Spoken) -> Tensor:
+        """Mean cross-entropy in nats of the letters of rows that are told the text."""
+        assert batch.letters is not None
+        known = (batch.letters >= 0) & ~batch.unconditional[:, None]
+        rows, _ = torch.nonzero(known, as_tuple=True)
+        places = batch.letters[known][:, None] + torch.arange(LETTERS, device=rows.device)
+        targets = batch.prefix.text[rows[:, None], places]
+        hidden = heard[:, heard.shape[1] - batch.speech.shape[1] : -1][known]
+        scores = self.letters(hidden).float().unflatten(-1, (LETTERS, -1))
+        return F.cross_entropy(scores.flatten(0, 1), targets.flatten())
+
+
 class TeacherStage:
     """The run of this stage."""
 
     def __init__(self, recipe: Recipe, speech: Speech, folder: Path) -> None:
         self.settings = recipe.settings("teacher", TeacherSettings)
         self.model = make_decoder(recipe)
+        with torch.device("meta"):
+            spelling = Spelling(self.model)
+        self.spelling = trainable(spelling, recipe.seed)
         self._speech = speech
         self._run = Run(
-            {"t3": self.model},
-            make_optimisers([self.model], self.settings.rate, plain=("speech_head", "emotion")),
+            {"t3": self.model, "spelling": self.spelling},
+            make_optimisers(
+                [self.model, self.spelling],
+                self.settings.rate,
+                plain=("speech_head", "emotion", "letters"),
+            ),
             np.random.default_rng(recipe.seed),
         )
         config = asdict(self.settings) | {"t3": asdict(recipe.sizes.t3), "seed": recipe.seed}
@@ -92,10 +141,13 @@ class TeacherStage:
     def _take(self) -> Losses:
         places = self._batches(self._run.step)
         batch = self._speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
-        loss = next_token_loss(self.model, batch)
-        torch.autograd.backward(loss)
+        with self.spelling.listening() as heard:
+            loss = next_token_loss(self.model, batch)
+        with torch.autocast(batch.speech.device.type, torch.bfloat16):
+            letters = self.spelling.loss(heard[0], batch)
+        torch.autograd.backward(loss + self.settings.spelling * letters)
         norm = take_step(self._run.optimisers, weight=float(batch.counted.sum()))
-        return {"loss": loss.item(), "gradient": norm}
+        return {"loss": loss.item(), "letters": letters.item(), "gradient": norm}
 
     @torch.no_grad()
     def judge(self) -> Losses:
@@ -138,6 +190,7 @@ def open_speech(work: Path, recipe: Recipe, settings: TeacherSettings) -> Speech
         read_tokens(work),
         read_embeddings(work),
         recipe.sizes.t3,
+        places=read_alignment(work),
         pairs=settings.pairs,
         unconditional=settings.unconditional,
         seed=recipe.seed,
