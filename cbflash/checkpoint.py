@@ -41,6 +41,8 @@ FILES: dict[Kind, dict[str, str]] = {
         "tokenizer": "tokenizer.json",
     },
 }
+# The decoder of the autoregressive Chatterbox, which has no mask and cannot decode blocks.
+AUTOREGRESSIVE = "t3_cfg.safetensors"
 _TENSOR_FILES = ("t3", "s3gen", "ve")
 
 # What a voice means is decided by the encoders that make it and the layer that takes it in.
@@ -214,6 +216,8 @@ def _files(folder: Path, kind: Kind) -> dict[str, Path]:
     if kind == "release" and (folder / FILES["converted"]["t3"]).is_file():
         missing = [CONFIG]  # of a converted folder, which nothing else tells from a release
     hint = _CONVERT if kind == "converted" else _DOWNLOAD
+    if (folder / AUTOREGRESSIVE).is_file():
+        hint = "It is the autoregressive Chatterbox; cbflash-distill makes a model of it."
     raise ModelError(f"{folder} is no complete model: {_and(missing)} missing.", hint)
 
 

@@ -25,7 +25,8 @@ over all ids that may be drawn, before the temperature. Where that comes from:
 The confidence is not calibrated by the prior, which is a ratio and no probability: frequent
 tokens pass more easily, the bias for which the Chatterbox-Flash paper ranks by calibrated scores.
 With `num_steps` equal to the block's length, `omnivoice_schedule_t_shift` 1 and no early decoding
-the schedule asks for one position a step, and what is left is the sources' rule.
+the schedule asks for one position a step, and what is left is the sources' rule, but that where
+none is confident the best ranked goes and not the most confident.
 """
 
 from __future__ import annotations

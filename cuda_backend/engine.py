@@ -49,6 +49,7 @@ class ClipEncoders:
 
     def __init__(self, model: Chatterbox) -> None:
         self._model = model
+        self._device = next(model.xvector.parameters()).device
 
     def speech_tokens(self, log_mel: FloatArray) -> npt.NDArray[np.int32]:
         tokens = self._model.s3tokenizer(self._tensor(log_mel.T)[None])
@@ -62,7 +63,7 @@ class ClipEncoders:
         return self._array(self._model.voice_encoder(self._tensor(windows)))
 
     def _tensor(self, array: FloatArray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._model.t3.device)
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
     def _array(self, tensor: Tensor) -> FloatArray:
         array: FloatArray = tensor.cpu().numpy()

@@ -28,7 +28,8 @@ def test_a_seed_decides_every_parameter() -> None:
         one.named_parameters(), again.parameters(), other.parameters(), strict=True
     ):
         assert torch.equal(a, b), name
-        if a.ndim > 1 and "affine" not in name:
+        # Norms, and the harmonics of the vocoder's source, begin as equals.
+        if a.ndim > 1 and "affine" not in name and "excitation.merge" not in name:
             assert not torch.equal(a, c), name
 
 

@@ -17,6 +17,7 @@ from cuda_backend.t3 import T3
 from tests.spoken_corpus import SIZES, make_recipe, make_speech, stop_at
 from training import student
 from training.blocks import Masked, complementary, masked_logits, to_blocks
+from training.divergence import Divergence, jensen_shannon, likeliest
 from training.features import Features
 from training.recipe import Recipe
 from training.spoken import Speech
@@ -25,7 +26,6 @@ from training.student import (
     StudentSettings,
     StudentStage,
     begin_student,
-    jensen_shannon,
     main,
     teacher_logits,
 )
@@ -105,6 +105,21 @@ def test_divergence_falls_towards_the_teacher(beta: float) -> None:
     assert q.grad[0, 0] < 0 < q.grad[0, 1]
 
 
+def test_the_likeliest_ids_are_told_apart_and_the_rest_is_one() -> None:
+    random = torch.Generator().manual_seed(1)
+    p, q = (3 * torch.randn(50, 30, generator=random) for _ in range(2))
+    coarse, also = likeliest(p, q, 4)
+    assert coarse.shape == also.shape == (50, 5)
+    ids = p.topk(4).indices
+    chances = q.softmax(dim=-1)
+    assert torch.allclose(also.softmax(dim=-1)[:, :4], chances.gather(1, ids), atol=1e-6)
+    whole = Divergence(0.5)(p, q)
+    assert (Divergence(0.5, 4)(p, q) <= whole + 1e-6).all()
+    assert (Divergence(0.5, 4)(p, q) < whole - 1e-3).any()
+    assert torch.allclose(Divergence(0.5, 29)(p, q), whole, atol=1e-5)  # the rest is one id
+    assert torch.equal(Divergence(0.5, 30)(p, q), whole)
+
+
 # -- blocks that grow -------------------------------------------------------------------------
 
 
@@ -161,7 +176,24 @@ def test_the_teacher_is_told_all_tokens_before(teacher: T3, speech: Speech) -> N
     )  # fmt: skip
     expected = logits(teacher, hidden)[rows, places]
     assert expected.std() > 0.5
-    assert (found - expected).abs().max() < 0.1
+    told = places <= batch.spoken.lengths[rows]  # up to the first stop
+    assert (found - expected)[told].abs().max() < 0.1
+    assert 0 < (~told).sum() < told.sum()
+    ended = found[~told].softmax(dim=-1)
+    assert (ended[:, CONFIG.stop_speech] == 1).all(), "what follows a stop it has never learnt"
+
+
+def test_a_teacher_may_lack_the_text_alone(teacher: T3, speech: Speech) -> None:
+    batch = some_masked(speech)
+    spoken = replace(batch.spoken, unconditional=torch.ones(4, dtype=torch.bool))
+    wordless = copy.deepcopy(teacher)
+    torch.nn.init.zeros_(wordless.text_embedding.weight)
+    told = replace(spoken, unconditional=torch.zeros(4, dtype=torch.bool))
+    found = teacher_logits(teacher, replace(batch, spoken=spoken), "text", narrow=False)
+    expected = teacher_logits(wordless, replace(batch, spoken=told), narrow=False)
+    assert (found - expected).abs().max() < 1e-4
+    silent = teacher_logits(teacher, replace(batch, spoken=spoken), "all", narrow=False)
+    assert (found - silent).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("by", WAYS)

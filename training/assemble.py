@@ -67,13 +67,25 @@ def read_codec(work: Path, sizes: ModelConfig) -> Codec:
 
 
 def write_model(
-    model: Chatterbox, folder: Path, precision: Precision = "bf16", force: bool = False
+    model: Chatterbox,
+    folder: Path,
+    precision: Precision = "bf16",
+    *,
+    autoregressive: bool = False,
+    force: bool = False,
 ) -> Path:
     """A model folder with its tokenizer. Raises OutputError."""
     with TemporaryDirectory() as temporary:
         tokenizer = Path(temporary) / "tokenizer.json"
         write_tokenizer(tokenizer, model.config.t3)
-        return export(model, tokenizer, folder, precision=precision, force=force)
+        return export(
+            model,
+            tokenizer,
+            folder,
+            precision=precision,
+            autoregressive=autoregressive,
+            force=force,
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,11 +96,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", default="mini")
     parser.add_argument("--decoder", choices=DECODERS, default=DECODERS[0])
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument(
+        "--autoregressive",
+        action="store_true",
+        help="without the mask's row, which no teacher has learnt: a folder for cbflash-distill",
+    )
     parser.add_argument("--force", action="store_true", help="replace the folder")
     options = parser.parse_args(arguments)
     try:
         model = assemble(options.work, read_recipe(options.recipe), options.decoder)
-        print(write_model(model, options.folder, options.precision, options.force))
+        written = write_model(
+            model,
+            options.folder,
+            options.precision,
+            autoregressive=options.autoregressive,
+            force=options.force,
+        )
+        print(written)
     except CbflashError as error:
         print(f"training.assemble: {error}", file=sys.stderr)
         return error.exit_code

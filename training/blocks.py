@@ -23,13 +23,15 @@ from training.t3 import Layout, hidden_states
 @dataclass(frozen=True)
 class Masked:
     """A batch with masks. clean: ids [R, 1 + L], the start token first; masks: which of them are
-    hidden in each copy, [R, C, L] bool; counted: which are to be learnt, [R, L] bool."""
+    hidden in each copy, [R, C, L] bool; counted: which are to be learnt, [R, L] bool. size: of
+    blocks; period: tokens after which learned positions begin anew, where it is not the size."""
 
     spoken: Spoken
     clean: Tensor
     masks: Tensor
     counted: Tensor
     size: int
+    period: int | None = None
 
     def rows(self, chosen: slice) -> Masked:
         """Some rows of it."""
@@ -39,6 +41,7 @@ class Masked:
             self.masks[chosen],
             self.counted[chosen],
             self.size,
+            self.period,
         )
 
     @property
@@ -83,7 +86,8 @@ def masked_logits(model: T3, batch: Masked) -> Tensor:
     clean, masks, size = batch.clean, batch.masks, batch.size
     copies, length = masks.shape[1:]
     noisy = torch.where(masks, model.config.mask, clean[:, None, 1:]).flatten(1)
-    layout, seen = _arrange(1 + length, size, copies, clean.device)
+    single = Layout.of_blocks(1 + length, size, clean.device, batch.period)
+    layout, seen = _arrange(single, copies)
     hidden = hidden_states(
         model,
         batch.spoken.prefix,
@@ -101,9 +105,9 @@ def masked_logits(model: T3, batch: Masked) -> Tensor:
     return scores
 
 
-def _arrange(length: int, size: int, copies: int, device: torch.device) -> tuple[Layout, Tensor]:
+def _arrange(clean: Layout, copies: int) -> tuple[Layout, Tensor]:
     """Places of [start, clean | copies], and what sees what, bool [M, M]."""
-    clean = Layout.of_blocks(length, size, device)
+    length, device = len(clean.offsets), clean.offsets.device
     offsets, learned, blocks = (
         torch.cat([part, *[part[1:]] * copies])
         for part in (clean.offsets, clean.learned, clean.blocks)

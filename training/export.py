@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
-from cbflash.checkpoint import CONFIG, FILES
+from cbflash.checkpoint import AUTOREGRESSIVE, CONFIG, FILES
+from cbflash.config import ModelConfig
 from cbflash.files import whole_folder
 from cbflash.tensorfile import Array, TensorSpec, to_bfloat16, write_tensors
 from cbflash.weights import MODULES, TABLES
@@ -22,6 +23,8 @@ from cuda_backend.model import Chatterbox
 
 Precision = Literal["fp32", "bf16"]
 
+SPEECH_EMBEDDING = "speech_emb.weight"
+
 
 def export(
     model: Chatterbox,
@@ -29,13 +32,15 @@ def export(
     folder: Path,
     *,
     precision: Precision = "fp32",
+    autoregressive: bool = False,
     force: bool = False,
 ) -> Path:
     """Write a model and its config.json; what a release holds beside its model is left out.
 
     tokenizer: the tokenizer.json of its text ids. precision: of matrices; vectors (norms, biases,
-    lengths of weights) stay float32, they are few bytes. The folder appears whole or not at all;
-    one that is there is replaced with `force`.
+    lengths of weights) stay float32, they are few bytes. autoregressive: the decoder has no mask,
+    and its file is named as that of the autoregressive Chatterbox. The folder appears whole or not
+    at all; one that is there is replaced with `force`.
 
     Raises OutputError where the folder cannot be written, ValueError for a packed model, and
     ModelError for values that the layout has no place for.
@@ -46,15 +51,18 @@ def export(
     with whole_folder(folder, force) as built:
         for part in TABLES:
             pieces = take_pieces(model, part, precision)
-            write_tensors(
-                built / names[part],
-                [spec for piece in pieces for spec in piece.specs],
-                (array for piece in pieces for array in piece.arrays()),
-            )
+            name = names[part]
+            if part == "t3" and autoregressive:
+                pieces, name = [without_mask(piece) for piece in pieces], AUTOREGRESSIVE
+            write_pieces(built / name, pieces)
         shutil.copyfile(tokenizer, built / names["tokenizer"])
-        config = json.dumps({"sizes": model.config.to_dict()}, indent=1)
-        (built / CONFIG).write_text(config, "utf-8")
+        write_config(built, model.config)
     return folder
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    text = json.dumps({"sizes": config.to_dict()}, indent=1)
+    (folder / CONFIG).write_text(text, "utf-8")
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,28 @@ class Piece:
             yield to_bfloat16(array) if spec.dtype == "BF16" else array.astype(np.float32)
 
 
-def take_pieces(model: Chatterbox, part: str, precision: Precision) -> list[Piece]:
-    """What one file of the folder holds, by the weight tables read backwards."""
+def write_pieces(path: Path, pieces: Sequence[Piece]) -> None:
+    """One file of a folder. Raises OutputError."""
+    write_tensors(
+        path,
+        [spec for piece in pieces for spec in piece.specs],
+        (array for piece in pieces for array in piece.arrays()),
+    )
+
+
+def without_mask(piece: Piece) -> Piece:
+    """The same for a decoder without a mask, which is the last row of the speech embedding."""
+    [spec, *_] = piece.specs
+    if spec.name != SPEECH_EMBEDDING:
+        return piece
+    rows, width = spec.shape
+    shorter = TensorSpec(spec.name, spec.dtype, (rows - 1, width))
+    return Piece(piece.parameter[:-1], piece.transform, (shorter,))
+
+
+def take_pieces(model: nn.Module, part: str, precision: Precision) -> list[Piece]:
+    """What one file of the folder holds, by the weight tables read backwards. model: with the
+    networks of that part below their names."""
     pieces = []
     for target, parameter in model.named_parameters():
         if target.split(".")[0] not in MODULES[part]:

@@ -61,17 +61,18 @@ def train(
     judge: Callable[[], Losses] | None = None,
     judged: int = 1000,
     report: Report | None = None,
+    until: Callable[[], bool] | None = None,
 ) -> bool:
     """Take steps until the schedule is over; False if somebody stopped it before.
 
     take: one step, forwards, backwards and of the optimisers; gives its losses. judge: losses on
     what is not trained on, every `judged` steps and at the end. Ctrl-C and SIGTERM end the run
-    after the step, with a checkpoint; a second one at once.
+    after the step, with a checkpoint; a second one at once. So does `until`, asked at each step.
     """
     report = report or Report()
     if checkpoints.resume(run) and is_first():
         report.say(f"going on from step {run.step}")
-    with _stoppable() as stopped:
+    with _stoppable(until) as stopped:
         while run.step < schedule.steps:
             set_rate(run.optimisers, rate * schedule(run.step))
             losses = take()
@@ -97,8 +98,8 @@ def _say(report: Report, step: int, losses: Losses) -> None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Whether a signal asked to stop; the next one is not caught."""
+def _stoppable(until: Callable[[], bool] | None) -> Iterator[Callable[[], bool]]:
+    """Whether a signal asked to stop, or `until` does; the next signal is not caught."""
     asked = False
 
     def ask(number: int, frame: object) -> None:
@@ -108,7 +109,7 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
 
     old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: (until is not None and until()) or asked
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -55,7 +55,7 @@ class MeanFlowSettings:
     rate: float = 2e-3
     tokens: int = 500
     prompt: tuple[int, int] = (25, 75)
-    counts: tuple[int, ...] = (1, 2, 2, 2, 4, 8)
+    counts: tuple[int, ...] = (1, 2, 2, 2, 4)
     instant: float = 0.1
     substeps: int = 4
     guidance: float = 0.0

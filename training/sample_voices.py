@@ -85,12 +85,12 @@ def _readings(corpus: Corpus, base: str) -> Iterator[Reading]:
 
 
 def _fill(corpus: Corpus, numbers: Sequence[int]) -> list[int]:
-    """The first utterances that together are as long as a clip should be; or none."""
+    """The first utterances that fit into a clip together; none where they do not fill it."""
     chosen: list[int] = []
     seconds = 0.0
     for number in numbers:
         more = corpus.row(number).seconds
-        if seconds < SHORTEST and seconds + more <= LONGEST:
+        if seconds + more <= LONGEST:
             chosen.append(number)
             seconds += more
     return chosen if seconds >= SHORTEST else []

@@ -29,6 +29,7 @@ from cbflash.tokenizer import TextTokenizer
 from cbflash.voice import Voice
 from cuda_backend.engine import TorchEngine
 from cuda_backend.machine import Machine
+from cuda_backend.t3 import T3
 from training.autoregressive import Draw, speak
 from training.t3 import Prefix
 
@@ -38,6 +39,10 @@ class AutoregressiveEngine(TorchEngine):
 
     Of a Sampling it follows temperature, guidance, exaggeration and the seed.
     """
+
+    @property
+    def t3(self) -> T3:
+        return self._decoder.model
 
     def decode(
         self, prompts: Sequence[Prompt], sampling: Sampling, steps: Steps | None = None
@@ -56,7 +61,7 @@ class AutoregressiveEngine(TorchEngine):
                 yield BlockResult(row, index, tuple(block), len(block), share, end, 0)
 
     def _speak(self, prompt: Prompt, sampling: Sampling) -> list[int]:
-        model = self._decoder.model
+        model = self.t3
         prefix = Prefix(
             torch.tensor([prompt.text_tokens]),
             torch.tensor([len(prompt.text_tokens)]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from cbflash.errors import UsageError
 from training.corpus.plan import Part
 from training.features import Features
 from training.letters import LetterIds
-from training.t3 import Prefix
+from training.t3 import Prefix, Untold
 
 Array = npt.NDArray[Any]
 
@@ -49,6 +49,7 @@ class Spoken:
             given.speaker[chosen],
             given.prompt[chosen],
             given.exaggeration[chosen],
+            None if given.wordless is None else given.wordless[chosen],
         )
         return Spoken(prefix, self.speech[chosen], self.lengths[chosen], self.unconditional[chosen])
 
@@ -56,7 +57,18 @@ class Spoken:
     def counted(self) -> Tensor:
         """Which of the ids behind the start are to be learnt, the first stop among them:
         [R, m - 1] bool."""
-        return torch.arange(self.speech.shape[1] - 1) <= self.lengths[:, None]
+        places = torch.arange(self.speech.shape[1] - 1, device=self.speech.device)
+        return places <= self.lengths[:, None]
+
+    def untold(self, what: Untold) -> tuple[Prefix, Tensor | None]:
+        """The prefix as it is embedded, and which of its rows are zeros, for `hidden_states`."""
+        if what == "all":
+            return self.prefix, self.unconditional
+        return replace(self.prefix, wordless=self.unconditional), None
+
+    def to(self, device: torch.device) -> Spoken:
+        rest = (x.to(device) for x in (self.speech, self.lengths, self.unconditional))
+        return Spoken(self.prefix.to(device), *rest)
 
 
 class Speech:
@@ -139,7 +151,7 @@ class Speech:
         speakers = [self._features.items[self._parts(place)[0]].speaker for place in places]
         prompt = int(numbers.integers(PROMPT[0], min(PROMPT[1], config.prompt_tokens) + 1))
         prefix = Prefix(
-            text=torch.from_numpy(_padded(texts, config.stop_text)),
+            text=torch.from_numpy(padded(texts, config.stop_text)),
             lengths=torch.tensor([len(text) for text in texts]),
             speaker=torch.from_numpy(np.stack([self._voice(one, numbers) for one in speakers])),
             prompt=torch.from_numpy(
@@ -155,7 +167,7 @@ class Speech:
         ]
         return Spoken(
             prefix,
-            torch.from_numpy(_padded(rows, config.stop_speech)),
+            torch.from_numpy(padded(rows, config.stop_speech)),
             torch.tensor([len(tokens) for tokens in spoken]),
             torch.from_numpy(numbers.random(len(places)) < self._unconditional),
         )
@@ -194,7 +206,7 @@ class Speech:
         return pairs
 
 
-def _padded(rows: Sequence[Array], filling: int) -> Array:
+def padded(rows: Sequence[Array], filling: int) -> Array:
     """[R, longest] int64."""
     found = np.full((len(rows), max(map(len, rows))), filling, np.int64)
     for row, values in zip(found, rows, strict=True):

@@ -28,16 +28,17 @@ from torch import Tensor
 
 from cbflash.errors import CbflashError
 from cuda_backend.t3 import T3
-from training.batches import Batches
+from training.annealing import Annealing
 from training.blocks import Masked, complementary, masked_logits, to_blocks
-from training.checkpoints import Checkpoints, Run
-from training.loop import Losses, train
-from training.optimisers import make_optimisers, take_step
-from training.parallel import join, rows_of
+from training.checkpoints import Checkpoints
+from training.divergence import Divergence
+from training.loop import Losses
+from training.optimisers import make_optimisers
+from training.parallel import join
 from training.recipe import Recipe, read_recipe
-from training.schedule import Schedule
 from training.spoken import Speech, Spoken
-from training.t3 import Layout, hidden_states, logits
+from training.stage import Course, Stage
+from training.t3 import Layout, Untold, hidden_states, logits
 from training.teacher import TeacherSettings, open_speech, open_teacher
 from training.teacher_speech import read_teacher_speech
 
@@ -61,11 +62,7 @@ class StudentSettings:
 
     def size(self, step: int) -> int:
         """Tokens of a block at a step."""
-        doublings = self.block.bit_length() - 1
-        until = self.annealed * self.steps
-        if step >= until:
-            return self.block
-        return self.block >> (doublings - int(step / until * doublings))
+        return Annealing(self.block, self.annealed * self.steps).size(step)
 
 
 class StudentStage:
@@ -83,57 +80,37 @@ class StudentStage:
         self.teacher = teacher.requires_grad_(False)
         self.model = begin_student(teacher)
         self._speech = speech
-        self._run = Run(
-            {"t3": self.model},
-            make_optimisers([self.model], settings.rate, plain=("speech_head", "emotion")),
-            np.random.default_rng(recipe.seed),
-        )
+        self._divergence = Divergence(settings.beta)
         config = asdict(settings) | {"t3": asdict(recipe.sizes.t3), "seed": recipe.seed}
         del config["steps"]  # a run may be lengthened
-        self._checkpoints = Checkpoints(folder, config)
-        places = speech.places("train")
-        lengths = [speech.length(place) for place in places]
-        self._batches = Batches(places, lengths, settings.tokens, recipe.seed)
+        self._stage = Stage(
+            self,
+            speech,
+            Course(settings.steps, settings.rate, settings.tokens, recipe.seed),
+            {"t3": self.model},
+            make_optimisers([self.model], settings.rate, plain=("speech_head", "emotion")),
+            Checkpoints(folder, config),
+        )
 
     def train(self) -> bool:
-        schedule = Schedule(self.settings.steps)
-        return train(
-            self._run,
-            self._take,
-            schedule,
-            self.settings.rate,
-            self._checkpoints,
-            judge=self.judge,
-            judged=500,
-        )
+        return self._stage.train()
 
     def resume(self) -> bool:
         """Take the last checkpoint."""
-        return self._checkpoints.resume(self._run)
+        return self._stage.resume()
 
-    def _take(self) -> Losses:
-        places = self._batches(self._run.step)
-        spoken = self._speech.batch(places, self._run.numbers)
-        batch = self._masked(spoken, self.settings.size(self._run.step)).rows(rows_of(len(places)))
-        loss = self._loss(batch)
-        torch.autograd.backward(loss)
-        norm = take_step(self._run.optimisers, weight=float(batch.learnt.sum()))
-        return {"loss": loss.item(), "gradient": norm}
+    def masked(self, spoken: Spoken, step: int) -> Masked:
+        """See `training.stage.Lesson`."""
+        return self._masked(spoken, self.settings.size(step))
 
-    def _masked(
-        self, spoken: Spoken, size: int, generator: torch.Generator | None = None
-    ) -> Masked:
-        clean, counted = to_blocks(spoken, size, self.model.config.stop_speech)
-        masks = complementary(len(clean), clean.shape[1] - 1, size, generator)
-        return Masked(spoken, clean, masks, counted, size)
-
-    def _loss(self, batch: Masked) -> Tensor:
+    def loss(self, batch: Masked) -> Tensor:
+        """See `training.stage.Lesson`."""
         with torch.autocast(batch.clean.device.type, torch.bfloat16):
             scores = masked_logits(self.model, batch).float()
         if self.settings.by == "paper":
             return F.cross_entropy(scores, batch.targets)
         told = teacher_logits(self.teacher, batch)
-        return jensen_shannon(told, scores, self.settings.beta).mean()
+        return self._divergence(told, scores).mean()
 
     @torch.no_grad()
     def judge(self) -> Losses:
@@ -152,6 +129,13 @@ class StudentStage:
             found[part] = float(np.mean(losses))
         return found
 
+    def _masked(
+        self, spoken: Spoken, size: int, generator: torch.Generator | None = None
+    ) -> Masked:
+        clean, counted = to_blocks(spoken, size, self.model.config.stop_speech)
+        masks = complementary(len(clean), clean.shape[1] - 1, size, generator)
+        return Masked(spoken, clean, masks, counted, size)
+
 
 def begin_student(teacher: T3) -> T3:
     """The teacher's weights in a model of its own. The row of the mask, which no teacher has
@@ -167,31 +151,36 @@ def begin_student(teacher: T3) -> T3:
 
 
 @torch.no_grad()
-def teacher_logits(teacher: T3, batch: Masked) -> Tensor:
+def teacher_logits(
+    teacher: T3, batch: Masked, untold: Untold = "all", narrow: bool = True
+) -> Tensor:
     """What the teacher expects at the positions that are to be learnt, [n, V], told all tokens
-    before each; once for each copy that masks it."""
+    before each; once for each copy that masks it.
+
+    untold: what a teacher of rows without condition lacks; narrow: compute in bfloat16. No teacher
+    has learnt what follows its first stop: there it is certain of another one.
+    """
     clean = batch.clean
-    with torch.autocast(clean.device.type, torch.bfloat16):
+    prefix, unconditional = batch.spoken.untold(untold)
+    with torch.autocast(clean.device.type, torch.bfloat16, enabled=narrow):
         hidden = hidden_states(
             teacher,
-            batch.spoken.prefix,
+            prefix,
             clean,
             Layout.causal(clean.shape[1], clean.device),
-            unconditional=batch.spoken.unconditional,
+            unconditional=unconditional,
         )
-        scores = logits(teacher, hidden)
-    return scores[:, None].expand(-1, batch.masks.shape[1], -1, -1)[batch.learnt].float()
+        scores = logits(teacher, hidden).float()
+    places = torch.arange(scores.shape[1], device=clean.device)
+    scores[places > batch.spoken.lengths[:, None]] = _certain(teacher.config.stop_speech, scores)
+    return scores[:, None].expand(-1, batch.masks.shape[1], -1, -1)[batch.learnt]
 
 
-def jensen_shannon(p: Tensor, q: Tensor, beta: float) -> Tensor:
-    """Generalised Jensen-Shannon divergence of distributions with logits p, q [n, V], in nats,
-    [n]: beta KL(P || M) + (1 - beta) KL(Q || M), M = beta P + (1 - beta) Q."""
-    p, q = p.log_softmax(dim=-1), q.log_softmax(dim=-1)
-    weight = torch.tensor([beta, 1 - beta], device=p.device).log()
-    mixed = torch.logaddexp(p + weight[0], q + weight[1])
-    to_p = (p.exp() * (p - mixed)).sum(dim=-1)
-    to_q = (q.exp() * (q - mixed)).sum(dim=-1)
-    return beta * to_p + (1 - beta) * to_q
+def _certain(index: int, like: Tensor) -> Tensor:
+    """Logits [V] of one id alone."""
+    only = torch.full_like(like[0, 0], -1e4)
+    only[index] = 0.0
+    return only
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

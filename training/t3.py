@@ -10,12 +10,17 @@ Shapes: R rows, n text ids, m speech ids, P positions of a padded prefix, W widt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cuda_backend.t3 import T3
+
+# What a row without condition lacks: the whole prefix, as in Chatterbox-Flash and in what is
+# trained here, or the embeddings of its text alone, as in the autoregressive Chatterbox.
+Untold = Literal["all", "text"]
 
 HIDDEN = -1e9  # score of what is not seen
 
@@ -26,6 +31,7 @@ class Prefix:
 
     text: ids [R, n], padded on the right with anything; lengths: of the texts, [R].
     speaker: embeddings [R, speaker_dim]; prompt: speech ids [R, p]; exaggeration: [R].
+    wordless: rows [R] bool of whose text only the positions are embedded; None: there are none.
     """
 
     text: Tensor
@@ -33,12 +39,27 @@ class Prefix:
     speaker: Tensor
     prompt: Tensor
     exaggeration: Tensor
+    wordless: Tensor | None = None
 
     def embed(self, model: T3) -> Tensor:
         """[R, P, W]."""
         voice = model.embed_speech(self.prompt)
         conditioning = model.conditioning(self.speaker, voice, self.exaggeration)
-        return torch.cat([conditioning, model.embed_text(self.text)], dim=1)
+        text = model.embed_text(self.text)
+        if self.wordless is not None:
+            places = model.text_positions.weight[: text.shape[1]]
+            text = torch.where(self.wordless[:, None, None], places, text)
+        return torch.cat([conditioning, text], dim=1)
+
+    def to(self, device: torch.device) -> Prefix:
+        return Prefix(
+            self.text.to(device),
+            self.lengths.to(device),
+            self.speaker.to(device),
+            self.prompt.to(device),
+            self.exaggeration.to(device),
+            None if self.wordless is None else self.wordless.to(device),
+        )
 
 
 @dataclass(frozen=True)
@@ -60,10 +81,13 @@ class Layout:
         return cls(places, places, places)
 
     @classmethod
-    def of_blocks(cls, length: int, size: int, device: str | torch.device = "cpu") -> Layout:
-        """The start token, then blocks of `size`, in each of which learned positions begin anew."""
+    def of_blocks(
+        cls, length: int, size: int, device: str | torch.device = "cpu", period: int | None = None
+    ) -> Layout:
+        """The start token, then blocks of `size`, in each of which learned positions begin anew;
+        or after every `period` tokens."""
         places = torch.arange(length, device=device)
-        inside = torch.where(places > 0, (places - 1) % size, 0)
+        inside = torch.where(places > 0, (places - 1) % (period or size), 0)
         return cls(places, inside, (places + size - 1) // size)
 
     def seen(self) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from cuda_backend.t3 import T3
 from training.autoregressive import Draw, speak
 from training.recipe import read_recipe
 from training.spoken import Array, Speech
+from training.t3 import Prefix
 from training.teacher import TeacherSettings, open_speech, open_teacher
 
 FOLDER = "teacher_speech"
@@ -44,21 +45,50 @@ def make(
     work: Path, speech: Speech, teacher: T3, settings: SpeechSettings, seed: int
 ) -> Iterator[int]:
     """Speak what was not spoken yet; yields how many utterances are there."""
-    folder = make_folder(work / FOLDER)
     numbers = np.random.default_rng(seed)
     places = numbers.permutation(speech.places("train", pairs=False))[: settings.count]
     places = places[np.argsort([len(speech.text(place)) for place in places], kind="stable")]
+
+    def prefix(chosen: Sequence[int], begin: int) -> Prefix:
+        return speech.batch(chosen, np.random.default_rng([seed, begin])).prefix
+
     draw = Draw(settings.temperature, settings.top_p, limit=settings.limit)
-    for begin in range(0, len(places), settings.batch):
-        chosen = [int(place) for place in places[begin : begin + settings.batch]]
+    order = [int(place) for place in places]
+    yield from speak_all(work / FOLDER, order, settings.batch, prefix, Voiced(teacher, draw, seed))
+
+
+@dataclass(frozen=True)
+class Voiced:
+    """A teacher, how its tokens are drawn, and from which seed."""
+
+    teacher: T3
+    draw: Draw
+    seed: int
+
+    def __call__(self, prefix: Prefix, begin: int) -> list[Array]:
+        """The tokens of a batch, of which the first is number `begin`."""
+        device = self.teacher.device
+        generator = torch.Generator(device).manual_seed(self.seed + begin)
+        rows = speak(self.teacher, prefix.to(device), self.draw, generator)
+        return [row.cpu().numpy() for row in rows]
+
+
+def speak_all(
+    folder: Path,
+    places: Sequence[int],
+    size: int,
+    prefix: Callable[[Sequence[int], int], Prefix],
+    voiced: Voiced,
+) -> Iterator[int]:
+    """Speak what has no file in the folder yet, `size` places at once, in this order; yields how
+    many are there. prefix: of some places, of which the first is number `begin`."""
+    make_folder(folder)
+    for begin in range(0, len(places), size):
+        chosen = places[begin : begin + size]
         path = folder / f"{begin:06d}.npz"
         if not path.exists():
-            drawn = np.random.default_rng([seed, begin])
-            generator = torch.Generator().manual_seed(seed + begin)
-            prefix = speech.batch(chosen, drawn).prefix
-            spoken = speak(teacher, prefix, draw, generator)
-            rows = {at: row.numpy() for at, row in zip(chosen, spoken, strict=True)}
-            _write(path, {at: row for at, row in rows.items() if 0 < len(row) < draw.limit})
+            spoken = zip(chosen, voiced(prefix(chosen, begin), begin), strict=True)
+            _write(path, {at: row for at, row in spoken if 0 < len(row) < voiced.draw.limit})
         yield begin + len(chosen)
 
 
@@ -74,13 +104,19 @@ def _write(path: Path, said: Mapping[int, Array]) -> None:
 
 def read_teacher_speech(work: Path) -> dict[int, Array]:
     """The tokens of each place that was spoken and ended. Raises UsageError where none was."""
+    found = read_ended(work / FOLDER)
+    if not found:
+        raise UsageError("The teacher has said nothing.", "Run training.teacher_speech.")
+    return found
+
+
+def read_ended(folder: Path) -> dict[int, Array]:
+    """The tokens of each place that was spoken in a folder and ended."""
     found: dict[int, Array] = {}
-    for path in sorted((work / FOLDER).glob("*.npz")):
+    for path in sorted(folder.glob("*.npz")):
         with np.load(path) as file:
             rows = np.split(file["tokens"], np.cumsum(file["lengths"])[:-1])
             found |= dict(zip(file["places"].tolist(), rows, strict=False))
-    if not found:
-        raise UsageError("The teacher has said nothing.", "Run training.teacher_speech.")
     return found
 
 

@@ -84,5 +84,6 @@ def _check_masked(file: TensorFile, parameters: Mapping[str, Shape]) -> None:
         raise ModelError(
             f"{file.path}: {_SPEECH_EMBEDDING} has {found[0]} rows and none for the mask token: "
             "this is the autoregressive Chatterbox, not Chatterbox-Flash.",
-            "cbflash runs Chatterbox-Flash (ResembleAI/chatterbox-flash) only.",
+            "cbflash runs Chatterbox-Flash (ResembleAI/chatterbox-flash) only; cbflash-distill "
+            "makes one of the other.",
         )

@@ -12,7 +12,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -51,21 +50,19 @@ def learn(recipe: Recipe, work: Path, data: Data) -> bool:
         return False
     torch.manual_seed(recipe.seed)  # phases and noise of the source
     stage = Stage(config, settings, recipe.seed)
-
-    def take_predictor(*_: object) -> None:
-        load(folder, PREDICTOR, stage.hift.f0_predictor)
-
-    take_predictor()
-    # Again when a checkpoint is resumed: the predictor may have learnt since.
-    register: Any = stage.hift.register_load_state_dict_post_hook
-    register(take_predictor)
+    trained = what_is_trained(config, settings, recipe.seed)
+    checkpoints = Checkpoints(work / FOLDER, trained)
+    resumed = checkpoints.resume(stage.run)
+    load(folder, PREDICTOR, stage.hift.f0_predictor)
+    if resumed:  # the predictor may have learnt since
+        checkpoints.save(stage.run)
     others = data.features.part("valid")[:JUDGED]
     return train(
         stage.run,
         lambda: stage.take(data, places),
         Schedule(settings.steps, settings.warmup, settings.decay),
         settings.rate,
-        Checkpoints(work / FOLDER, what_is_trained(config, settings, recipe.seed)),
+        checkpoints,
         judge=lambda: judge(Resynthesis.of(stage.hift, config), data, others),
         judged=EVERY,
     )

@@ -6,7 +6,7 @@ so it is in training as it will be in use.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -57,7 +57,7 @@ class Stage:
         }
         self.run = Run(models, self._optimisers, np.random.default_rng(seed))
 
-    def take(self, data: Data, places: list[int]) -> Losses:
+    def take(self, data: Data, places: Sequence[int]) -> Losses:
         """One step on crops of these utterances; gives the losses."""
         settings, numbers = self._settings, self.run.numbers
         crops = data.crops(places, settings.batch, settings.frames, numbers, sound=True)

@@ -1,0 +1,284 @@
+"""The command cbflash-distill on a tiny teacher: what it makes, that it goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cbflash.checkpoint import AUTOREGRESSIVE, Checkpoint
+from cbflash.engine import EngineOptions
+from cbflash.settings import Sampling
+from cbflash.tensorfile import TensorFile
+from cuda_backend.backend import CPU
+from mlx_port.backend import BACKEND as MLX
+from tests.autoregressive_folders import FLASH, make_autoregressive
+from tests.contract import make_clip, make_prompt, tokens_of
+from tests.seeded_models import TINY
+from training.checkpoints import checkpoints_in
+from training.distill.command import main
+from training.distill.teacher import Teacher
+from training.t3 import Untold
+
+SAMPLE = Path(__file__).parent.parent / "assets" / "voices" / "sample.flac"
+TEXTS = "Good morning.\n\n***\nHow are you?\nThe sea is blue.\n"
+UNTOLD: tuple[Untold, ...] = ("all", "text")
+# Few steps of few tokens: what is tried here is the way, not what is learnt.
+QUICK = ("--batch", "60", "--longest", "2", "--block", "8", "--rate", "0.02")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    said: str
+    told: str
+
+    def divergence(self, when: str) -> float:
+        found = re.search(rf"{when}.*: divergence (\d+\.\d+)", self.told)
+        assert found, self.told
+        return float(found[1])
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    return make_autoregressive(tiny_model, tmp_path_factory.mktemp("teacher") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("texts") / "texts.txt"
+    path.write_text(TEXTS, "utf-8")
+    return path
+
+
+Distil = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def distil(teacher: Path, texts: Path) -> Distil:
+    """Run the command; its signals and its clock are those of a test."""
+
+    def run(out: Path, *options: object, clock: Callable[[], float] = float) -> Ended:
+        arguments = [teacher, texts, "--voices", SAMPLE, "--out", out, *QUICK, *options]
+        said, told = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
+            code = main([str(one) for one in arguments], clock)
+        return Ended(code, said.getvalue(), told.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, distil: Distil) -> tuple[Path, Ended]:
+    out = tmp_path_factory.mktemp("student") / "mine"
+    return out, distil(out, "--steps", 40, "--samples", 4, "--top-k", 50, "--rank", 8)
+
+
+@pytest.fixture(scope="module")
+def student(made: tuple[Path, Ended]) -> Path:
+    return made[0]
+
+
+def test_it_says_what_it_needs_and_the_divergence_falls(made: tuple[Path, Ended]) -> None:
+    out, ended = made
+    assert ended.code == 0
+    assert ended.said == f"{out}\n"
+    assert "17,472 of 1,262,272 parameters are trained; about" in ended.told
+    assert "the teacher spoke 12 of 12 texts" in ended.told
+    assert ended.divergence("not trained on") < 0.8 * ended.divergence("before training")
+
+
+@pytest.mark.parametrize("backend", [MLX, CPU], ids=["mlx", "torch"])
+def test_both_engines_open_it_and_decode(student: Path, backend: object) -> None:
+    assert backend in (MLX, CPU)
+    engine = (MLX if backend is MLX else CPU).load(str(student), EngineOptions(dtype="float32"))
+    assert engine.info.model == "mine"
+    assert engine.config.t3.block_size == 8
+    voice = engine.encode_voice(make_clip())
+    tokens = tokens_of(engine.decode([make_prompt(engine, voice)], Sampling(num_steps=4)))
+    assert tokens
+    assert max(tokens) < TINY.t3.start_speech
+
+
+def test_only_what_was_adapted_differs_from_the_teacher(student: Path, teacher: Path) -> None:
+    for name in ("s3gen.safetensors", "ve.safetensors", "tokenizer.json"):
+        assert (student / name).read_bytes() == (teacher / name).read_bytes()
+    before, after = TensorFile.open(teacher / AUTOREGRESSIVE), TensorFile.open(student / FLASH)
+    assert set(before) - set(after) == {"text_head.weight", "tfmr.embed_tokens.weight"}
+    for name in after:
+        old, new = before.read(name), after.read(name)
+        if name == "speech_emb.weight":
+            assert np.array_equal(old, new[:-1])
+            assert new[-1].any()
+            continue
+        adapted = ".self_attn." in name or ".mlp." in name
+        assert np.array_equal(old, new) != adapted, name
+    assert Checkpoint.open(student).model_id == Teacher.open(teacher).model_id
+
+
+def test_all_weights_may_learn(tmp_path: Path, distil: Distil, teacher: Path) -> None:
+    assert distil(tmp_path / "out", "--all-weights", "--steps", 2, "--bf16", "--frugal").code == 0
+    before = TensorFile.open(teacher / AUTOREGRESSIVE)
+    after = TensorFile.open(tmp_path / "out" / FLASH)
+    for name in ("text_emb.weight", "tfmr.norm.weight", "tfmr.layers.0.mlp.up_proj.weight"):
+        assert not np.array_equal(before.read(name), after.read(name)), name
+
+
+class Alarm:
+    """A clock that stands still until it was looked at so often; then something happens."""
+
+    def __init__(self, looks: int, then: Callable[[int], float]) -> None:
+        self.looks = looks
+        self._then = then
+
+    def __call__(self) -> float:
+        self.looks -= 1
+        return self._then(self.looks) if self.looks <= 0 else 0.0
+
+
+def interrupt(looks: int) -> float:
+    if looks == 0:
+        signal.raise_signal(signal.SIGINT)
+    return 0.0
+
+
+def hour(looks: int) -> float:
+    return 3600.0
+
+
+def stopped_at(work: Path) -> int:
+    return int(checkpoints_in(work / "training")[-1].name.removeprefix("step-"))
+
+
+@pytest.mark.parametrize(
+    ("then", "code"), [(interrupt, 130), (hour, 0)], ids=["Ctrl-C", "the time is over"]
+)
+def test_a_stopped_run_goes_on_to_the_same_end(
+    tmp_path: Path, distil: Distil, then: Callable[[int], float], code: int
+) -> None:
+    options = ("--steps", 5, "--together", 1)
+    whole = distil(tmp_path / "whole", *options)
+    assert whole.code == 0
+    # Two looks at the clock to begin with, two for each of three texts, and one for each step.
+    alarm = Alarm(2 + 3 * 2 + 3, then)
+    stopped = distil(tmp_path / "out", *options, "--minutes", 30, clock=alarm)
+    assert stopped.code == code, stopped.told
+    assert "Paused, with a checkpoint." in stopped.told
+    assert not (tmp_path / "out").exists()
+    assert stopped_at(tmp_path / "out.work") == 3
+    ended = distil(tmp_path / "out", *options)
+    assert ended.code == 0
+    assert "going on from step" in ended.told
+    assert "before training" not in ended.told
+    for name in (FLASH, "config.json"):
+        one, other = ((tmp_path / folder / name).read_bytes() for folder in ("whole", "out"))
+        assert one.replace(b'"whole"', b'"out"') == other
+
+
+def test_the_teacher_goes_on_speaking_where_it_was(tmp_path: Path, distil: Distil) -> None:
+    options = ("--steps", 1, "--together", 1, "--minutes", 30)
+    paused = distil(tmp_path / "out", *options, clock=Alarm(3, hour))
+    assert paused.code == 0
+    assert "The time is over." in paused.told
+    spoken = sorted((tmp_path / "out.work" / "speech").iterdir())
+    assert len(spoken) == 1
+    before = spoken[0].stat().st_mtime_ns
+    assert distil(tmp_path / "out", *options).code == 0
+    assert spoken[0].stat().st_mtime_ns == before
+    assert len(list((tmp_path / "out.work" / "speech").iterdir())) == 3
+
+
+def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path, distil: Distil) -> None:
+    assert distil(tmp_path / "out", "--steps", 1).code == 0
+    ended = distil(tmp_path / "out", "--steps", 1, "--force", "--rank", 2)
+    assert ended.code == 5
+    assert "was trained with rank.alpha = 32.0, not 4.0" in ended.told
+    ended = distil(tmp_path / "out", "--steps", 1, "--force", "--samples", 2, "--seed", 1)
+    assert ended.code == 2
+    assert "was begun with other values of: samples, seed. Begin in another folder" in ended.told
+
+
+def test_the_output_is_not_replaced_unasked(tmp_path: Path, distil: Distil) -> None:
+    (tmp_path / "out").mkdir()
+    ended = distil(tmp_path / "out")
+    assert ended.code == 8
+    assert "is already there" in ended.told
+    assert not (tmp_path / "out.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--steps", 0), 2, "steps is 0; it must be at least 1."),
+        (("--block", 1), 2, "block is 1; it must be at least 2."),
+        (("--rank", 0), 2, "rank is 0; it must be at least 1."),
+        (("--beta", 1.5), 2, "beta is 1.5; it must be between 0 and 1."),
+        (("--rate", 0), 2, "rate is 0.0; it must be more than 0."),
+        (("--top-p", 0), 2, "top-p and min-p must be between 0 and 1."),
+        (("--repetition", 0), 2, "temperature, guidance and repetition must not be negative."),
+        (("--longest", 0), 2, "--longest and --together must be more than 0."),
+        (("--voices", "nobody.wav"), 3, "nobody.wav"),
+    ],
+)
+def test_options_that_make_no_sense_are_told_first(
+    tmp_path: Path, distil: Distil, options: tuple[object, ...], code: int, message: str
+) -> None:
+    ended = distil(tmp_path / "out", *options)
+    assert ended.code == code
+    assert ended.told.startswith("cbflash-distill: ")
+    assert message in ended.told
+    assert ended.told.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "holds no text"), (b"***\n \n", "holds no text"), (b"\xff\xfe", "cannot be read")],
+)
+def test_texts_that_are_none(
+    tmp_path: Path, teacher: Path, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_bytes(content)
+    arguments = [teacher, path, "--voices", SAMPLE, "--out", tmp_path / "out"]
+    assert main([str(one) for one in arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_teacher_that_never_ends_is_told(tmp_path: Path, distil: Distil) -> None:
+    ended = distil(tmp_path / "out", "--longest", 0.08, "--temperature", 0)
+    assert ended.code == 2
+    assert "The teacher ended none of the texts." in ended.told
+
+
+def test_a_card_that_is_not_there(
+    tmp_path: Path, distil: Distil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ended = distil(tmp_path / "out", "--device", "cuda")
+    assert ended.code == 7
+    assert "PyTorch finds no NVIDIA card here." in ended.told
+
+
+def test_without_pytorch_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from training.distill.__main__ import main; sys.exit(main(['--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 7
+    assert done.stdout == ""
+    assert done.stderr == (
+        "cbflash-distill: PyTorch, which trains the decoder, is not installed. "
+        "Install it: pip install 'cbflash[training]'.\n"
+    )

@@ -1,0 +1,1 @@
+"""cbflash-distill: an autoregressive Chatterbox becomes a block-diffusion decoder, without data."""

@@ -1,0 +1,148 @@
+"""The command cbflash-distill: what is done, in order, and what is said of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from app.spelling import spell_count, spell_seconds
+from cbflash.errors import CbflashError, EngineError, OutputError
+from cuda_backend.t3 import T3
+from training.checkpoints import Checkpoints, checkpoints_in
+from training.distill.lesson import Lesson, Student
+from training.distill.needs import Needs
+from training.distill.options import parser, read_settings
+from training.distill.script import Script, SpokenScript
+from training.distill.settings import Settings
+from training.distill.teacher import Teacher
+from training.distill.texts import read_texts, read_voices
+from training.distill.work import Work
+from training.distill.write import write_student
+from training.stage import Course, Stage
+
+STOPPED = 130
+AGAIN = "The same command goes on from there."
+
+Clock = Callable[[], float]
+
+
+def main(arguments: Sequence[str] | None = None, clock: Clock = time.monotonic) -> int:
+    """Run the command; gives the exit code. Errors go to stderr in one or two lines."""
+    options = parser().parse_args(arguments)
+    try:
+        return run(options, clock)
+    except CbflashError as error:
+        print(f"cbflash-distill: {error}", file=sys.stderr)
+        return error.exit_code
+    except torch.OutOfMemoryError:
+        print(
+            "cbflash-distill: the GPU has not enough free memory. Try --frugal, --bf16, a smaller "
+            "--batch, or a smaller --together while the teacher speaks.",
+            file=sys.stderr,
+        )
+        return EngineError.exit_code
+
+
+def run(options: argparse.Namespace, clock: Clock = time.monotonic) -> int:
+    """What `options.parser` gave. Raises CbflashError."""
+    over = _deadline(options.minutes, clock)
+    _require_new(options.out, options.force)
+    device = _device(options.device)
+    teacher = Teacher.open(options.teacher)
+    settings = read_settings(options, teacher.config.t3)
+    script = _script(options, teacher, settings, device)
+    decoder = teacher.read_decoder(device)
+    student = Student.of(decoder, settings)
+    _say(Needs.of(student, teacher.config.t3, settings).tell())
+    folder = options.work or options.out.with_name(options.out.name + ".work")
+    work = Work(folder, teacher, script, settings)
+    if not _speak(work, decoder, len(script), over, clock):
+        _say(f"The time is over. {AGAIN}")
+        return 0
+    speech = SpokenScript(script, work.spoken(), settings.unconditional, device)
+    if not _train(student, decoder, speech, work, settings, over):
+        _say(f"Paused, with a checkpoint. {AGAIN}")
+        return 0 if over() else STOPPED
+    print(write_student(student.finish(), settings.block, teacher, options.out, options.force))
+    return 0
+
+
+def _script(
+    options: argparse.Namespace, teacher: Teacher, settings: Settings, device: torch.device
+) -> Script:
+    texts = read_texts(options.texts, teacher.tokenizer())
+    voices = read_voices(options.voices, teacher, device)
+    script = Script(texts, voices, settings.samples, teacher.config.t3, settings.seed)
+    whole = teacher.config.t3.prompt_tokens
+    if script.prompt_tokens < whole:
+        _say(
+            f"The shortest clip gives {script.prompt_tokens} tokens, so no voice has more; "
+            f"{whole} are best, a clip of {whole / 25:.0f} seconds."
+        )
+    return script
+
+
+def _speak(work: Work, teacher: T3, count: int, over: Callable[[], bool], clock: Clock) -> bool:
+    """Let the teacher say all there is; False if the time was over before."""
+    begun = clock()
+    for number, done in enumerate(work.speak(teacher), 1):
+        left = (clock() - begun) / number * -(-(count - done) // max(1, done // number))
+        _say(
+            f"the teacher spoke {done} of {spell_count(count, 'text')}, {spell_seconds(left)} left"
+        )
+        if over() and done < count:
+            return False
+    return True
+
+
+def _train(
+    student: Student,
+    teacher: T3,
+    speech: SpokenScript,
+    work: Work,
+    settings: Settings,
+    over: Callable[[], bool],
+) -> bool:
+    """Take the steps that are left; False if somebody or the clock stopped it."""
+    torch.manual_seed(settings.seed)
+    lesson = Lesson(student.model, teacher, speech, settings)
+    if not checkpoints_in(work.checkpoints):
+        _say(f"before training: divergence {lesson.judge()['divergence']:.4f} nats")
+    config = settings.to_record() | work.record | {"t3": asdict(teacher.config)}
+    stage = Stage(
+        lesson,
+        speech,
+        Course(settings.steps, settings.rate, settings.tokens, settings.seed),
+        student.trained,
+        student.optimisers,
+        Checkpoints(work.checkpoints, config),
+    )
+    return stage.train(until=over)
+
+
+def _deadline(minutes: float | None, clock: Clock) -> Callable[[], bool]:
+    end = None if minutes is None else clock() + 60 * minutes
+    return lambda: end is not None and clock() >= end
+
+
+def _require_new(out: Path, force: bool) -> None:
+    """Said before hours of work, not behind them."""
+    if out.exists() and not force:
+        raise OutputError(f"{out} is already there.", "Choose another name, or use --force.")
+
+
+def _device(name: str | None) -> torch.device:
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise EngineError("PyTorch finds no NVIDIA card here.", "Leave out --device cuda.")
+    return torch.device(name or ("cuda" if there else "cpu"))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
