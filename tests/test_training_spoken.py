@@ -160,6 +160,8 @@ def test_what_a_teacher_said_is_trained_on_alone(features: Features) -> None:
     assert told.places("train") == chosen
     assert [told.length(place) for place in chosen] == [9, 3]
     found, recorded = batch(told, chosen), batch(speech, chosen)
+    assert not (recorded.speech == 77).any(), "the other is as it was"
+    assert recorded.lengths.tolist() == [features.items[place].tokens for place in chosen]
     assert found.speech[0, 1:10].tolist() == [77] * 9
     assert found.speech[1, 1:5].tolist() == [80, 79, 78, CONFIG.stop_speech]
     for name in ("text", "speaker", "prompt", "exaggeration"):
@@ -168,7 +170,7 @@ def test_what_a_teacher_said_is_trained_on_alone(features: Features) -> None:
         places = told.places(part)
         assert places == speech.places(part)
         assert torch.equal(batch(told, places).speech, batch(speech, places).speech)
-    assert len(speech.places("train")) == 18, "the other is as it was"
+    assert len(speech.places("train")) == 18
     assert speech.places("train", pairs=False) == features.part("train")
 
 
