@@ -60,7 +60,7 @@ def test_letters_are_named_where_the_likeliest_path_names_them(text: str, seed: 
     rng = np.random.default_rng(seed)
     scores = np.log(rng.dirichlet(np.full(4, 0.5), 6))
     places = align(scores, ids(text))
-    assert places[0] == 0 and places[-1] == len(text) - 1
+    assert (places[0], places[-1]) == (0, len(text) - 1)
     assert set(np.diff(places)) <= {0, 1}
     # Of all ways to name each letter in a token of its own, ours is on a path as likely.
     wanted = best_path(scores, ids(text))

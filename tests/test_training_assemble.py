@@ -53,7 +53,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = assemble(work, RECIPE, "teacher")
+    model = assemble(work, RECIPE, "teacher", "codec")
     return write_model(model, tmp_path_factory.mktemp("model") / "small", "fp32")
 
 
@@ -71,9 +71,7 @@ def test_every_part_is_what_its_stage_learnt(work: Path, folder: Path) -> None:
     assert torch.equal(rows[vocab["Q"]], rows[vocab["q"]])
 
 
-def test_a_flow_that_was_trained_on_takes_the_place_of_the_codecs(
-    work: Path, tmp_path: Path
-) -> None:
+def test_the_flow_is_that_of_its_stage_if_not_the_codecs(work: Path, tmp_path: Path) -> None:
     for part in ("codec", "teacher", "vocoder", "voice_encoder"):
         (tmp_path / part).symlink_to(work / part)
     flow = trainable(Flow(SIZES.flow), 9)
@@ -90,7 +88,9 @@ def test_both_engines_open_it(folder: Path) -> None:
 
 def test_a_stage_that_was_not_trained_is_named(work: Path) -> None:
     with pytest.raises(ModelError, match="student_paper holds no checkpoint"):
-        assemble(work, RECIPE, "student_paper")
+        assemble(work, RECIPE, "student_paper", "codec")
+    with pytest.raises(ModelError, match="flow holds no checkpoint"):
+        assemble(work, RECIPE, "teacher")
 
 
 # -- an autoregressive decoder, heard ------------------------------------------------------------

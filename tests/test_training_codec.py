@@ -243,7 +243,7 @@ def test_tokens_are_written_for_every_utterance(
         # Weights that are laid out for the processor round differently, now and then.
         assert (tokens[begin:end] == ids.numpy()).mean() > 0.9
         spoken = places[begin:end].astype(int)
-        assert spoken[0] == 0 and spoken[-1] == len(letters(item.text)) - 1
+        assert (spoken[0], spoken[-1]) == (0, len(letters(item.text)) - 1)
         assert (np.diff(spoken) >= 0).all()
     assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["places.npy", "tokens.npy"]
 

@@ -309,4 +309,4 @@ def test_the_memory_of_a_batch_is_foretold_roughly(teacher: Path, frugal: bool) 
     with torch.autograd.graph.saved_tensors_hooks(remember, lambda x: x):
         lesson.loss(batch)
     foretold = activations(TINY.t3, settings, scored=True)
-    assert 0.5 < foretold / sum(kept.values()) < 2
+    assert 0.8 < foretold / sum(kept.values()) < 1.45

@@ -154,6 +154,19 @@ def test_a_second_signal_is_not_caught(tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, old)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_afterwards_what_they_were(tmp_path: Path, number: signal.Signals) -> None:
+    def own(*_: object) -> None:
+        """Of whoever trains."""
+
+    old = signal.signal(number, own)
+    try:
+        assert Task(tmp_path).train(seed=4)
+        assert signal.getsignal(number) is own
+    finally:
+        signal.signal(number, old)
+
+
 def test_a_signal_between_two_steps_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

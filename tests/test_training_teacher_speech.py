@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,18 @@ def test_where_nothing_was_said_there_is_nothing_to_learn(
 
 
 def test_from_a_teacher_to_its_students(
-    spoken_features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spoken_features: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    tell, told = Speech.told, []
+
+    def remember(self: Speech, tokens: Mapping[int, np.ndarray]) -> Speech:
+        told.append(set(tokens))
+        return tell(self, tokens)
+
+    monkeypatch.setattr(Speech, "told", remember)
     write_work(tmp_path, spoken_features)
     few = {"steps": 1, "tokens": 60}
     recipe = write_recipe(
@@ -124,3 +135,5 @@ def test_from_a_teacher_to_its_students(
         [path] = checkpoints_in(tmp_path / f"student_{by}")
         assert json.loads((path / "state.json").read_text("utf-8"))["config"]["by"] == by
         load(tmp_path / f"student_{by}", "t3", T3(CONFIG))
+        learnt_from = [] if by == "paper" else [set(read_teacher_speech(tmp_path))]
+        assert told == learnt_from

@@ -1,8 +1,8 @@
 """What all stages learnt as a model folder: the command
 python -m training.assemble WORK FOLDER --recipe mini --decoder student_paper
 
-Each part is taken from the last checkpoint of its stage; where the flow was not trained behind the
-codec, the codec's own, which makes a mel in one step.
+Each part is taken from the last checkpoint of its stage. The codec's own flow, which takes no
+notice of noise, is taken only where it is asked for.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 
 from cbflash.config import ModelConfig
 from cbflash.errors import CbflashError
 from cuda_backend.model import Chatterbox
-from training.checkpoints import checkpoints_in, load, shape_of
+from training.checkpoints import load, shape_of
 from training.codec import Codec
 from training.export import Precision, export
 from training.letters import give_capitals, write_tokenizer
@@ -26,10 +27,12 @@ from training.recipe import Recipe, read_recipe
 from training.voice_encoder import read_voice_encoder
 
 DECODERS = ("student_paper", "student_distill", "teacher")
+FlowOf = Literal["flow", "codec"]
 
 
-def assemble(work: Path, recipe: Recipe, decoder: str) -> Chatterbox:
-    """The model with what the stages in `work` learnt; `decoder` is the stage of T3.
+def assemble(work: Path, recipe: Recipe, decoder: str, flow: FlowOf = "flow") -> Chatterbox:
+    """The model with what the stages in `work` learnt; `decoder` is the stage of T3, `flow` that of
+    the flow.
 
     Raises ModelError where a stage has no checkpoint.
     """
@@ -37,7 +40,7 @@ def assemble(work: Path, recipe: Recipe, decoder: str) -> Chatterbox:
         model = Chatterbox(recipe.sizes)
     model.to_empty(device="cpu").requires_grad_(False)
     take_codec(work, recipe.sizes, model)
-    if checkpoints_in(work / "flow"):
+    if flow != "codec":
         load(work / "flow", "flow", model.flow)
     load(work / decoder, "t3", model.t3)
     model.voice_encoder.load_state_dict(read_voice_encoder(work, recipe).state_dict())
@@ -95,6 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--recipe", default="mini")
     parser.add_argument("--decoder", choices=DECODERS, default=DECODERS[0])
+    parser.add_argument(
+        "--flow",
+        choices=("flow", "codec"),
+        default="flow",
+        help="codec: as the codec left it, which makes the middle of all mels there may be",
+    )
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument(
         "--autoregressive",
@@ -104,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace the folder")
     options = parser.parse_args(arguments)
     try:
-        model = assemble(options.work, read_recipe(options.recipe), options.decoder)
+        model = assemble(options.work, read_recipe(options.recipe), options.decoder, options.flow)
         written = write_model(
             model,
             options.folder,

@@ -13,6 +13,7 @@ import torch
 
 from app.spelling import spell_count, spell_seconds
 from cbflash.errors import CbflashError, EngineError, OutputError
+from cbflash.tokens import TOKEN_RATE
 from cuda_backend.t3 import T3
 from training.checkpoints import Checkpoints, checkpoints_in
 from training.distill.lesson import Lesson, Student
@@ -83,7 +84,7 @@ def _script(
     if script.prompt_tokens < whole:
         _say(
             f"The shortest clip gives {script.prompt_tokens} tokens, so no voice has more; "
-            f"{whole} are best, a clip of {whole / 25:.0f} seconds."
+            f"{whole} are best, a clip of {whole / TOKEN_RATE:.0f} seconds."
         )
     return script
 
@@ -91,11 +92,9 @@ def _script(
 def _speak(work: Work, teacher: T3, count: int, over: Callable[[], bool], clock: Clock) -> bool:
     """Let the teacher say all there is; False if the time was over before."""
     begun = clock()
-    for number, done in enumerate(work.speak(teacher), 1):
-        left = (clock() - begun) / number * -(-(count - done) // max(1, done // number))
-        _say(
-            f"the teacher spoke {done} of {spell_count(count, 'text')}, {spell_seconds(left)} left"
-        )
+    for done in work.speak(teacher):
+        left = spell_seconds((clock() - begun) / done * (count - done))
+        _say(f"the teacher spoke {done} of {spell_count(count, 'text')}, {left} left")
         if over() and done < count:
             return False
     return True
