@@ -151,6 +151,55 @@ def test_pairs_are_for_training_alone(features: Features) -> None:
         assert {features.items[place].speaker for place in places} == set(speakers)
 
 
+def test_speech_of_some_voices_only(features: Features) -> None:
+    every = make_speech(features, pairs=1.0)
+    some = every.only(["ann", "cat"])
+    names = {speech: said_in(features, speech) for speech in (every, some)}
+    assert names == {every: {"ann", "bob", "cat"}, some: {"ann", "cat"}}
+    assert len(some.pairs) == 8
+    assert some.places("valid") == [
+        place for place in features.part("valid") if features.items[place].speaker != "bob"
+    ]
+    place = some.places("train")[0]
+    assert_same(batch(some, [place]), batch(every, [place]))
+    with pytest.raises(UsageError, match=r"Nobody has the voice 'dan'.*ann, bob, cat"):
+        every.only(["ann", "dan"])
+
+
+def said_in(features: Features, speech: Speech) -> set[str]:
+    """Who speaks in what is trained on, pairs among them."""
+    found = set()
+    for place in speech.places("train"):
+        beyond = place - len(features)
+        parts = speech.pairs[beyond] if beyond >= 0 else (place,)
+        found |= {features.items[part].speaker for part in parts}
+    return found
+
+
+def assert_same(one: Spoken, other: Spoken) -> None:
+    assert torch.equal(one.speech, other.speech)
+    assert torch.equal(one.prefix.speaker, other.prefix.speaker)
+    assert torch.equal(one.prefix.prompt, other.prefix.prompt)
+
+
+def test_some_rows_are_told_the_voice_of_a_stranger(features: Features) -> None:
+    speech = make_speech(features).only(["ann"], strangers=0.5)
+    places = [place for place in speech.places("train") for _ in range(50)]
+    found = batch(speech, places)
+    told = found.prefix.speaker.argmax(dim=-1).tolist()
+    prompts = (found.prefix.prompt // 16).tolist()
+    ann, bob, cat = (speaker_number(name) for name in TRAIN)
+    assert {ann, bob, cat} == set(told)
+    for row, number in enumerate(told):
+        assert set(prompts[row]) == {number}, "voice and prompt are of one speaker"
+        spoken = found.speech[row, 1 : 1 + found.lengths[row]]
+        assert set((spoken // 16).tolist()) == {ann}, "but it is she who speaks"
+    assert told.count(ann) / len(told) == pytest.approx(0.5, abs=0.12)
+    everybody = make_speech(features).only(TRAIN, strangers=0.5)
+    ours = batch(everybody, places).prefix.speaker.argmax(dim=-1)
+    assert set(ours.tolist()) == {ann}, "there are no strangers"
+
+
 def test_what_a_teacher_said_is_trained_on_alone(features: Features) -> None:
     """In the voices of the corpus, and judged on the corpus."""
     speech = make_speech(features, pairs=0.5)

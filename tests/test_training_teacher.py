@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import training.teacher
 from cuda_backend.t3 import T3
-from tests.spoken_corpus import SIZES, make_recipe, make_speech, stop_at
+from tests.spoken_corpus import (
+    CODES,
+    SIZES,
+    TRAIN,
+    make_recipe,
+    make_speech,
+    speaker_number,
+    stop_at,
+)
 from training.checkpoints import load
 from training.features import Features
 from training.spoken import Speech, Spoken
@@ -104,6 +114,35 @@ def test_it_learns(speech: Speech, tmp_path: Path) -> None:
     assert before["valid"] == pytest.approx(np.log(SIZES.t3.speech_vocab), abs=0.1)
     assert after["valid"] < before["valid"] - 0.4
     assert teacher.judge() == after, "it is always judged on the same"
+
+
+def test_some_voices_are_learnt_from_after_all_of_them(speech: Speech, tmp_path: Path) -> None:
+    heard: list[set[int]] = []
+
+    def remember(batch: Spoken) -> None:
+        tokens = batch.speech[:, 1:][batch.counted]
+        heard.append(set((tokens[tokens < CODES] // 16).tolist()))
+
+    teacher = stage(speech, tmp_path, steps=16, tokens=40, voices=["bob"], all_voices=10)
+    with pytest.MonkeyPatch.context() as patch:
+        listen_to(patch, remember)
+        assert teacher.train()
+    every = {speaker_number(name) for name in TRAIN}
+    assert len(heard) == 16
+    assert set().union(*heard[:10]) == every
+    assert set().union(*heard[10:]) == {speaker_number("bob")}
+
+
+def listen_to(patch: pytest.MonkeyPatch, remember: Callable[[Spoken], None]) -> None:
+    """Let `remember` have each batch that is learnt from."""
+    loss = training.teacher.next_token_loss
+
+    def listening(model: T3, batch: Spoken) -> Tensor:
+        if torch.is_grad_enabled():
+            remember(batch)
+        return loss(model, batch)
+
+    patch.setattr(training.teacher, "next_token_loss", listening)
 
 
 # -- letters ----------------------------------------------------------------------------------

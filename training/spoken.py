@@ -75,9 +75,13 @@ class Spoken:
         return replace(self.prefix, wordless=self.unconditional), None
 
     def to(self, device: torch.device) -> Spoken:
-        rest = (x.to(device) for x in (self.speech, self.lengths, self.unconditional))
-        letters = None if self.letters is None else self.letters.to(device)
-        return Spoken(self.prefix.to(device), *rest, letters)
+        return Spoken(
+            self.prefix.to(device),
+            self.speech.to(device),
+            self.lengths.to(device),
+            self.unconditional.to(device),
+            None if self.letters is None else self.letters.to(device),
+        )
 
 
 class Speech:
@@ -111,6 +115,8 @@ class Speech:
                 f"{ends[-1]} and {len(features)} in {features.folder}.",
                 "Run the stages of the codec and of the voice encoder again.",
             )
+        self._voices: frozenset[str] | None = None
+        self._strangers: tuple[float, list[str]] = (0.0, [])
         self._prompts = np.split(tokens.astype(np.int64), ends[:-1])
         self._tokens = self._prompts
         self._places = None
@@ -127,7 +133,28 @@ class Speech:
                 (features.items[places[0]], places) for places in features.speakers(part).values()
             )
         }
-        self.pairs = self._draw_pairs(pairs, np.random.default_rng(seed))
+        self._pairing = (pairs, seed)
+        self.pairs = self._draw_pairs()
+
+    def only(self, voices: Sequence[str], strangers: float = 0.0) -> Speech:
+        """What is said by speakers who are made of some of the corpus' voices.
+
+        strangers: part of the rows that are told the voice of a speaker who is not: whose voice
+        it is that one speaks with, a decoder has not to say (the flow does), and clear speech is
+        wanted for those, too, who are like nobody it has learnt from. Raises UsageError where
+        nobody is made of a voice.
+        """
+        other = copy.copy(self)
+        other._voices = frozenset(voices)
+        names = sorted(self._features.speakers("train"))
+        for voice in sorted(voices):
+            if voice not in map(voice_of, names):
+                known = ", ".join(sorted({*map(voice_of, names)}))
+                raise UsageError(f"Nobody has the voice {voice!r}.", f"There are: {known}.")
+        apart = [name for name in names if voice_of(name) not in voices]
+        other._strangers = (strangers if apart else 0.0, apart)
+        other.pairs = other._draw_pairs()
+        return other
 
     def told(self, tokens: Mapping[int, Array]) -> Speech:
         """The same texts and voices with other tokens [T] for some utterances, which alone are
@@ -144,7 +171,7 @@ class Speech:
         """Of a part; those of the pairs are among the ones for training."""
         if part == "train" and self._chosen is not None:
             return self._chosen
-        found = self._features.part(part)
+        found = [one for one in self._features.part(part) if self._heard(self._speaker(one))]
         if part == "train" and pairs:
             found = found + list(range(len(self._features), len(self._features) + len(self.pairs)))
         return found
@@ -163,7 +190,15 @@ class Speech:
         spoken = [
             np.concatenate([self._tokens[one] for one in self._parts(place)]) for place in places
         ]
-        speakers = [self._features.items[self._parts(place)[0]].speaker for place in places]
+        speakers = [self._speaker(self._parts(place)[0]) for place in places]
+        share, others = self._strangers
+        if share:
+            apart = numbers.random(len(places)) < share
+            drawn = numbers.choice(others, len(places)).tolist()
+            speakers = [
+                other if strange else own
+                for own, other, strange in zip(speakers, drawn, apart, strict=True)
+            ]
         prompt = int(numbers.integers(PROMPT[0], min(PROMPT[1], config.prompt_tokens) + 1))
         prefix = Prefix(
             text=torch.from_numpy(padded(texts, config.stop_text)),
@@ -191,6 +226,12 @@ class Speech:
     def _parts(self, place: int) -> tuple[int, ...]:
         beyond = place - len(self._features)
         return (place,) if beyond < 0 else self.pairs[beyond]
+
+    def _speaker(self, place: int) -> str:
+        return self._features.items[place].speaker
+
+    def _heard(self, speaker: str) -> bool:
+        return self._voices is None or voice_of(speaker) in self._voices
 
     def _text_ids(self, place: int) -> Array:
         first, *others = (self._texts[one] for one in self._parts(place))
@@ -222,15 +263,22 @@ class Speech:
             found.append(self._prompts[int(numbers.choice(self._said[speaker]))])
         return np.concatenate(found)[:length]
 
-    def _draw_pairs(self, share: float, numbers: np.random.Generator) -> list[tuple[int, int]]:
+    def _draw_pairs(self) -> list[tuple[int, int]]:
+        share, seed = self._pairing
+        numbers = np.random.default_rng(seed)
         said = self._features.speakers("train")
-        names = sorted(said)
-        wanted = int(share * len(self._features.part("train")))
+        names = [name for name in sorted(said) if self._heard(name)]
+        wanted = int(share * sum(len(said[name]) for name in names))
         pairs = []
         for name in numbers.choice(names, wanted) if wanted else ():
             first, second = numbers.choice(said[str(name)], 2)
             pairs.append((int(first), int(second)))
         return pairs
+
+
+def voice_of(speaker: str) -> str:
+    """The corpus' voice that a pseudo-speaker is made of: "rms" of "rms-t10"."""
+    return speaker.split("-")[0]
 
 
 def padded(rows: Sequence[Array], filling: int) -> Array:

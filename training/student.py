@@ -39,7 +39,7 @@ from training.recipe import Recipe, read_recipe
 from training.spoken import Speech, Spoken
 from training.stage import Course, Stage
 from training.t3 import Layout, Untold, hidden_states, logits
-from training.teacher import TeacherSettings, open_speech, open_teacher
+from training.teacher import TeacherSettings, open_speech, open_teacher, taught
 from training.teacher_speech import read_teacher_speech
 
 By = Literal["paper", "distill"]
@@ -195,8 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = read_recipe(options.recipe)
         stage = f"student_{options.by}"
         settings = replace(recipe.settings(stage, StudentSettings), by=options.by)
-        heard = TeacherSettings(pairs=settings.pairs, unconditional=settings.unconditional)
-        speech = open_speech(options.work, recipe, heard)
+        heard = replace(
+            recipe.settings("teacher", TeacherSettings),
+            pairs=settings.pairs,
+            unconditional=settings.unconditional,
+        )
+        speech = taught(open_speech(options.work, recipe, heard), heard)
         teacher = open_teacher(options.work, recipe)
         if options.by == "distill":
             speech = speech.told(read_teacher_speech(options.work))

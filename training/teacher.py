@@ -48,7 +48,11 @@ LETTERS = 2  # the one that is spoken and the next
 @dataclass(frozen=True)
 class TeacherSettings:
     """tokens: in a batch; pairs, unconditional: see `training.spoken`; spelling: weight of the
-    letters' loss beside that of the tokens."""
+    letters' loss beside that of the tokens.
+
+    voices: of the corpus, whose speech is learnt, all if there are none; strangers: see
+    `training.spoken`. all_voices: steps in the beginning in which all are learnt from all the same.
+    """
 
     steps: int = 6000
     rate: float = 2e-3
@@ -56,6 +60,9 @@ class TeacherSettings:
     pairs: float = 0.15
     unconditional: float = 0.1
     spelling: float = 0.3
+    voices: tuple[str, ...] = ()
+    strangers: float = 0.0
+    all_voices: int = 0
 
 
 def make_decoder(recipe: Recipe) -> T3:
@@ -96,6 +103,16 @@ class Spelling(nn.Module):
         return F.cross_entropy(scores.flatten(0, 1), targets.flatten())
 
 
+class _Course:
+    """Utterances and their batches."""
+
+    def __init__(self, speech: Speech, settings: TeacherSettings, seed: int) -> None:
+        self.speech = speech
+        places = speech.places("train")
+        lengths = [speech.length(place) for place in places]
+        self.batches = Batches(places, lengths, settings.tokens, seed)
+
+
 class TeacherStage:
     """The run of this stage."""
 
@@ -105,7 +122,10 @@ class TeacherStage:
         with torch.device("meta"):
             spelling = Spelling(self.model)
         self.spelling = trainable(spelling, recipe.seed)
-        self._speech = speech
+        self._courses = [
+            _Course(one, self.settings, recipe.seed)
+            for one in (speech, taught(speech, self.settings))
+        ]
         self._run = Run(
             {"t3": self.model, "spelling": self.spelling},
             make_optimisers(
@@ -118,9 +138,6 @@ class TeacherStage:
         config = asdict(self.settings) | {"t3": asdict(recipe.sizes.t3), "seed": recipe.seed}
         del config["steps"]  # a run may be lengthened
         self._checkpoints = Checkpoints(folder, config)
-        places = speech.places("train")
-        lengths = [speech.length(place) for place in places]
-        self._batches = Batches(places, lengths, self.settings.tokens, recipe.seed)
 
     def train(self) -> bool:
         schedule = Schedule(self.settings.steps)
@@ -139,8 +156,10 @@ class TeacherStage:
         return self._checkpoints.resume(self._run)
 
     def _take(self) -> Losses:
-        places = self._batches(self._run.step)
-        batch = self._speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
+        step = self._run.step
+        course = self._courses[0 if step < self.settings.all_voices else -1]
+        places = course.batches(step)
+        batch = course.speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
         with self.spelling.listening() as heard:
             loss = next_token_loss(self.model, batch)
         with torch.autocast(batch.speech.device.type, torch.bfloat16):
@@ -152,9 +171,9 @@ class TeacherStage:
     @torch.no_grad()
     def judge(self) -> Losses:
         """The loss on unseen texts by known speakers, and by unknown ones."""
-        return {
-            part: judge_part(self.model, self._speech, part) for part in ("valid", "test", "closed")
-        }
+        speech = self._courses[-1].speech
+        parts: tuple[Part, ...] = ("valid", "test", "closed")
+        return {part: judge_part(self.model, speech, part) for part in parts if speech.places(part)}
 
 
 def next_token_loss(model: T3, batch: Spoken) -> Tensor:
@@ -195,6 +214,11 @@ def open_speech(work: Path, recipe: Recipe, settings: TeacherSettings) -> Speech
         unconditional=settings.unconditional,
         seed=recipe.seed,
     )
+
+
+def taught(speech: Speech, settings: TeacherSettings) -> Speech:
+    """What of it is learnt in the end."""
+    return speech.only(settings.voices, settings.strangers) if settings.voices else speech
 
 
 def open_teacher(work: Path, recipe: Recipe) -> T3:

@@ -24,7 +24,7 @@ from training.autoregressive import Draw, speak
 from training.recipe import read_recipe
 from training.spoken import Array, Speech
 from training.t3 import Prefix
-from training.teacher import TeacherSettings, open_speech, open_teacher
+from training.teacher import TeacherSettings, open_speech, open_teacher, taught
 
 FOLDER = "teacher_speech"
 
@@ -128,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         recipe = read_recipe(options.recipe)
-        speech = open_speech(options.work, recipe, recipe.settings("teacher", TeacherSettings))
+        heard = recipe.settings("teacher", TeacherSettings)
+        speech = taught(open_speech(options.work, recipe, heard), heard)
         teacher = open_teacher(options.work, recipe)
         settings = recipe.settings(FOLDER, SpeechSettings)
         for done in make(options.work, speech, teacher, settings, recipe.seed):
