@@ -154,6 +154,20 @@ def test_a_second_signal_is_not_caught(tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, old)
 
 
+def test_a_launcher_may_say_again_what_the_keyboard_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def before(step: int) -> None:
+        if step == 2:
+            for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+                signal.raise_signal(number)
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    task = Task(tmp_path, before)
+    assert not task.train(seed=4)
+    assert task.saved() == [f"step-{task.run.step:06d}"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_afterwards_what_they_were(tmp_path: Path, number: signal.Signals) -> None:
     def own(*_: object) -> None:

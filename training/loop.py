@@ -13,7 +13,7 @@ from typing import TextIO
 from app.spelling import spell_seconds
 from training.checkpoints import Checkpoints, Run
 from training.optimisers import set_rate
-from training.parallel import any_of, is_first
+from training.parallel import any_of, is_first, launched
 from training.schedule import Schedule
 
 Losses = Mapping[str, float]
@@ -99,13 +99,16 @@ def _say(report: Report, step: int, losses: Losses) -> None:
 
 @contextmanager
 def _stoppable(until: Callable[[], bool] | None) -> Iterator[Callable[[], bool]]:
-    """Whether a signal asked to stop, or `until` does; the next signal is not caught."""
+    """Whether a signal asked to stop, or `until` does; the next signal is not caught, but from a
+    launcher, which passes on what its processes had from the keyboard themselves, and does not
+    wait for ever."""
     asked = False
 
     def ask(number: int, frame: object) -> None:
         nonlocal asked
         asked = True
-        signal.signal(number, old[signal.Signals(number)])
+        if not launched():
+            signal.signal(number, old[signal.Signals(number)])
 
     old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

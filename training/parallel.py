@@ -17,8 +17,13 @@ from torch import Tensor
 
 def join() -> None:
     """To be called once, at the beginning: meet the other processes, if there are any."""
-    if dist.is_torchelastic_launched() and not dist.is_initialized():
+    if launched() and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def launched() -> bool:
+    """Whether somebody started these processes who ends them, too."""
+    return dist.is_torchelastic_launched()
 
 
 def together() -> bool:
