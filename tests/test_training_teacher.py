@@ -173,6 +173,7 @@ def test_letters_are_of_the_token_that_follows_and_of_rows_that_are_told(
             letters = batch.prefix.text[row, place : place + 2]
             losses.append(F.cross_entropy(scores, letters))
     assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4)
+    assert teacher.spelling.loss(hidden, told(batch, untold=True)).item() == 0, "nobody is told"
 
 
 def test_letters_are_learnt_and_thrown_away(speech: Speech, tmp_path: Path) -> None:

@@ -92,9 +92,12 @@ class Spelling(nn.Module):
             hook.remove()
 
     def loss(self, heard: Tensor, batch: Spoken) -> Tensor:
-        """Mean cross-entropy in nats of the letters of rows that are told the text."""
+        """Mean cross-entropy in nats of the letters of rows that are told the text; zero where
+        none is."""
         assert batch.letters is not None
         known = (batch.letters >= 0) & ~batch.unconditional[:, None]
+        if not known.any():
+            return heard.new_zeros(())
         rows, _ = torch.nonzero(known, as_tuple=True)
         places = batch.letters[known][:, None] + torch.arange(LETTERS, device=rows.device)
         targets = batch.prefix.text[rows[:, None], places]
