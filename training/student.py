@@ -48,7 +48,8 @@ By = Literal["paper", "distill"]
 @dataclass(frozen=True)
 class StudentSettings:
     """tokens: in a batch. block: tokens of a block in the end; annealed: part of the run in which
-    blocks grow to it, doubling at equal distances. beta: of the divergence."""
+    blocks grow to it, doubling at equal distances. beta: of the divergence. all_voices: whether
+    it learns from all of the corpus, whoever taught its teacher."""
 
     by: By = "paper"
     steps: int = 2000
@@ -59,6 +60,7 @@ class StudentSettings:
     block: int = 16
     annealed: float = 0.0
     beta: float = 0.5
+    all_voices: bool = False
 
     def size(self, step: int) -> int:
         """Tokens of a block at a step."""
@@ -200,7 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pairs=settings.pairs,
             unconditional=settings.unconditional,
         )
-        speech = taught(open_speech(options.work, recipe, heard), heard)
+        speech = open_speech(options.work, recipe, heard)
+        if not settings.all_voices:
+            speech = taught(speech, heard)
         teacher = open_teacher(options.work, recipe)
         if options.by == "distill":
             speech = speech.told(read_teacher_speech(options.work))
