@@ -62,7 +62,7 @@ def write_work(work: Path, features: Path) -> None:
     tokens, embeddings = made_up(Features(features))
     (work / "codec").mkdir()
     np.save(work / "codec" / "tokens.npy", tokens)
-    np.save(work / "codec" / "places.npy", made_up_places(features))
+    np.save(work / "codec" / "places.npy", made_up_places(Features(features)))
     (work / voice_encoder.STAGE).mkdir()
     np.save(work / voice_encoder.STAGE / voice_encoder.EMBEDDINGS, embeddings)
 

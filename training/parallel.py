@@ -8,6 +8,7 @@ what one process would have learnt, but for rounding. The first one prints and s
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable
 
 import torch
@@ -19,6 +20,8 @@ def join() -> None:
     """To be called once, at the beginning: meet the other processes, if there are any."""
     if launched() and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # A process that leaves while threads of its group still run may be aborted.
+        atexit.register(dist.destroy_process_group)
 
 
 def launched() -> bool:
