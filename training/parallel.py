@@ -9,6 +9,7 @@ what one process would have learnt, but for rounding. The first one prints and s
 from __future__ import annotations
 
 import atexit
+import contextlib
 from collections.abc import Iterable
 
 import torch
@@ -20,8 +21,14 @@ def join() -> None:
     """To be called once, at the beginning: meet the other processes, if there are any."""
     if launched() and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        # A process that leaves while threads of its group still run may be aborted.
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Threads of a group that still run when a process ends may abort it: all leave together."""
+    with contextlib.suppress(RuntimeError):  # somebody is gone already
+        dist.barrier()
+    dist.destroy_process_group()
 
 
 def launched() -> bool:
