@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cbflash.filling import allowed_ids
 from cuda_backend.t3 import T3
-from training.t3 import Prefix, Untold
+from training.t3 import Layout, Prefix, Untold
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Draw:
     top_p, min_p: what is left of a distribution: the likeliest ids that are so much of it, those
     that are so much of the likeliest. repetition: what ids are divided by that were drawn before
     (Keskar et al. 2019), 1 does nothing. scale: of guidance, 0 is none; untold: what its other rows
-    are not told. limit: tokens of the longest row.
+    are not told. limit: tokens of the longest row. period: of the model's learned positions, see
+    `training.t3.Layout.causal`.
     """
 
     temperature: float = 0.8
@@ -33,6 +34,7 @@ class Draw:
     min_p: float = 0.0
     repetition: float = 1.0
     untold: Untold = "all"
+    period: int = 0
 
 
 class _Cache:
@@ -83,8 +85,9 @@ def speak(
     found: list[Tensor] = []
     drawn = torch.zeros(rows, config.speech_vocab, dtype=torch.bool, device=front.device)
     ended = torch.zeros(rows, dtype=torch.bool, device=front.device)
+    learned = Layout.causal(draw.limit + 1, front.device, draw.period).learned
     for place in range(draw.limit + 1):
-        x = model.speech_embedding(last) + model.speech_positions.weight[place]
+        x = model.speech_embedding(last) + model.speech_positions.weight[learned[place]]
         both = x.repeat(len(front) // rows, 1)[:, None]
         cache.grow()
         hidden = model(both, (begins + place)[:, None], cache)

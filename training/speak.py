@@ -37,8 +37,11 @@ from training.t3 import Prefix
 class AutoregressiveEngine(TorchEngine):
     """The engine with one token a pass: what came of `decode` is told in blocks all the same.
 
-    Of a Sampling it follows temperature, guidance, exaggeration and the seed.
+    Of a Sampling it follows temperature, guidance, exaggeration and the seed. period: of the
+    decoder's learned positions, which its folder does not tell (`training.teacher`).
     """
+
+    period = 0
 
     @property
     def t3(self) -> T3:
@@ -70,18 +73,20 @@ class AutoregressiveEngine(TorchEngine):
             torch.tensor([sampling.exaggeration]),
         )
         limit = min(prompt.max_tokens, model.config.speech_positions - 1)
-        draw = Draw(sampling.temperature, scale=sampling.cfg_scale, limit=limit)
+        draw = Draw(sampling.temperature, scale=sampling.cfg_scale, limit=limit, period=self.period)
         generator = torch.Generator().manual_seed(prompt.seed)
         [tokens] = speak(model, prefix, draw, generator)
         found: list[int] = tokens.tolist()
         return found
 
 
-def load(folder: Path) -> ChatterboxFlash:
+def load(folder: Path, period: int = 0) -> ChatterboxFlash:
     """A model folder with an autoregressive decoder, on the CPU in float32. Raises CbflashError."""
     engine = AutoregressiveEngine.load(
         str(folder), EngineOptions(dtype="float32"), Machine.of("cpu")
     )
+    assert isinstance(engine, AutoregressiveEngine)
+    engine.period = period
     checkpoint = Checkpoint.open(folder)
     return ChatterboxFlash(
         engine, TextTokenizer.open(checkpoint.files["tokenizer"], checkpoint.config.t3)
@@ -113,12 +118,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--guidance", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--period",
+        type=int,
+        default=0,
+        help="tokens after which the decoder's learned positions begin anew, as in its recipe",
+    )
     options = parser.parse_args(arguments)
     try:
         sampling = Sampling(
             temperature=options.temperature, cfg_scale=options.guidance, seed=options.seed
         )
-        speak_rows(load(options.model), options.list, options.folder, sampling)
+        tts = load(options.model, options.period)
+        speak_rows(tts, options.list, options.folder, sampling)
     except CbflashError as error:
         print(f"training.speak: {error}", file=sys.stderr)
         return error.exit_code

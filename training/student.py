@@ -79,6 +79,7 @@ class StudentStage:
         folder: Path,
     ) -> None:
         self.settings = settings
+        self._period = recipe.settings("teacher", TeacherSettings).period
         self.teacher = teacher.requires_grad_(False)
         self.model = begin_student(teacher)
         self._speech = speech
@@ -111,7 +112,7 @@ class StudentStage:
             scores = masked_logits(self.model, batch).float()
         if self.settings.by == "paper":
             return F.cross_entropy(scores, batch.targets)
-        told = teacher_logits(self.teacher, batch)
+        told = teacher_logits(self.teacher, batch, period=self._period)
         return self._divergence(told, scores).mean()
 
     @torch.no_grad()
@@ -136,7 +137,7 @@ class StudentStage:
     ) -> Masked:
         clean, counted = to_blocks(spoken, size, self.model.config.stop_speech)
         masks = complementary(len(clean), clean.shape[1] - 1, size, generator)
-        return Masked(spoken, clean, masks, counted, size)
+        return Masked(spoken, clean, masks, counted, size, self.settings.block)
 
 
 def begin_student(teacher: T3) -> T3:
@@ -154,13 +155,14 @@ def begin_student(teacher: T3) -> T3:
 
 @torch.no_grad()
 def teacher_logits(
-    teacher: T3, batch: Masked, untold: Untold = "all", narrow: bool = True
+    teacher: T3, batch: Masked, untold: Untold = "all", narrow: bool = True, period: int = 0
 ) -> Tensor:
     """What the teacher expects at the positions that are to be learnt, [n, V], told all tokens
     before each; once for each copy that masks it.
 
-    untold: what a teacher of rows without condition lacks; narrow: compute in bfloat16. No teacher
-    has learnt what follows its first stop: there it is certain of another one.
+    untold: what a teacher of rows without condition lacks; narrow: compute in bfloat16; period: of
+    its learned positions. No teacher has learnt what follows its first stop: there it is certain of
+    another one.
     """
     clean = batch.clean
     prefix, unconditional = batch.spoken.untold(untold)
@@ -169,7 +171,7 @@ def teacher_logits(
             teacher,
             prefix,
             clean,
-            Layout.causal(clean.shape[1], clean.device),
+            Layout.causal(clean.shape[1], clean.device, period),
             unconditional=unconditional,
         )
         scores = logits(teacher, hidden).float()

@@ -75,8 +75,11 @@ class Layout:
     blocks: Tensor
 
     @classmethod
-    def causal(cls, length: int, device: str | torch.device = "cpu") -> Layout:
-        """Of an autoregressive model: every id is a block of its own."""
+    def causal(cls, length: int, device: str | torch.device = "cpu", period: int = 0) -> Layout:
+        """Of an autoregressive model: every id is a block of its own. Learned positions begin anew
+        after every `period` tokens, or never if it is 0."""
+        if period:
+            return cls.of_blocks(length, 1, device, period)
         places = torch.arange(length, device=device)
         return cls(places, places, places)
 

@@ -52,6 +52,8 @@ class TeacherSettings:
 
     voices: of the corpus, whose speech is learnt, all if there are none; strangers: see
     `training.spoken`. all_voices: steps in the beginning in which all are learnt from all the same.
+    period: tokens after which learned positions begin anew, as in the blocks of a student, so that
+    it finds them where its teacher had them; 0: never, as in the autoregressive Chatterbox.
     """
 
     steps: int = 6000
@@ -63,6 +65,7 @@ class TeacherSettings:
     voices: tuple[str, ...] = ()
     strangers: float = 0.0
     all_voices: int = 0
+    period: int = 0
 
 
 def make_decoder(recipe: Recipe) -> T3:
@@ -164,7 +167,7 @@ class TeacherStage:
         places = course.batches(step)
         batch = course.speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
         with self.spelling.listening() as heard:
-            loss = next_token_loss(self.model, batch)
+            loss = next_token_loss(self.model, batch, self.settings.period)
         with torch.autocast(batch.speech.device.type, torch.bfloat16):
             letters = self.spelling.loss(heard[0], batch)
         torch.autograd.backward(loss + self.settings.spelling * letters)
@@ -176,30 +179,34 @@ class TeacherStage:
         """The loss on unseen texts by known speakers, and by unknown ones."""
         speech = self._courses[-1].speech
         parts: tuple[Part, ...] = ("valid", "test", "closed")
-        return {part: judge_part(self.model, speech, part) for part in parts if speech.places(part)}
+        return {
+            part: judge_part(self.model, speech, part, self.settings.period)
+            for part in parts
+            if speech.places(part)
+        }
 
 
-def next_token_loss(model: T3, batch: Spoken) -> Tensor:
-    """Mean cross-entropy in nats of the tokens and stops of a batch."""
+def next_token_loss(model: T3, batch: Spoken, period: int = 0) -> Tensor:
+    """Mean cross-entropy in nats of the tokens and stops of a batch; period as of a `Layout`."""
     speech = batch.speech
     with torch.autocast(speech.device.type, torch.bfloat16):
         hidden = hidden_states(
             model,
             batch.prefix,
             speech,
-            Layout.causal(speech.shape[1], speech.device),
+            Layout.causal(speech.shape[1], speech.device, period),
             unconditional=batch.unconditional,
         )
         scores = model.speech_head(hidden[:, :-1][batch.counted])  # of the id that follows
     return F.cross_entropy(scores.float(), speech[:, 1:][batch.counted])
 
 
-def judge_part(model: T3, speech: Speech, part: Part) -> float:
+def judge_part(model: T3, speech: Speech, part: Part, period: int = 0) -> float:
     """The loss on some utterances of a part, always the same ones."""
     numbers = np.random.default_rng(1)
     places = sorted(speech.places(part)[:JUDGED], key=speech.length)
     losses = [
-        next_token_loss(model, speech.batch(places[begin : begin + 16], numbers)).item()
+        next_token_loss(model, speech.batch(places[begin : begin + 16], numbers), period).item()
         for begin in range(0, len(places), 16)
     ]
     return float(np.mean(losses))

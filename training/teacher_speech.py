@@ -42,9 +42,10 @@ class SpeechSettings:
 
 
 def make(
-    work: Path, speech: Speech, teacher: T3, settings: SpeechSettings, seed: int
+    work: Path, speech: Speech, teacher: T3, settings: SpeechSettings, seed: int, period: int = 0
 ) -> Iterator[int]:
-    """Speak what was not spoken yet; yields how many utterances are there."""
+    """Speak what was not spoken yet; yields how many utterances are there. period: of the
+    teacher's learned positions."""
     numbers = np.random.default_rng(seed)
     places = numbers.permutation(speech.places("train", pairs=False))[: settings.count]
     places = places[np.argsort([len(speech.text(place)) for place in places], kind="stable")]
@@ -52,7 +53,7 @@ def make(
     def prefix(chosen: Sequence[int], begin: int) -> Prefix:
         return speech.batch(chosen, np.random.default_rng([seed, begin])).prefix
 
-    draw = Draw(settings.temperature, settings.top_p, limit=settings.limit)
+    draw = Draw(settings.temperature, settings.top_p, limit=settings.limit, period=period)
     order = [int(place) for place in places]
     yield from speak_all(work / FOLDER, order, settings.batch, prefix, Voiced(teacher, draw, seed))
 
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speech = taught(open_speech(options.work, recipe, heard), heard)
         teacher = open_teacher(options.work, recipe)
         settings = recipe.settings(FOLDER, SpeechSettings)
-        for done in make(options.work, speech, teacher, settings, recipe.seed):
+        for done in make(options.work, speech, teacher, settings, recipe.seed, heard.period):
             print(f"{done} of {settings.count} utterances", file=sys.stderr, flush=True)
     except CbflashError as error:
         print(f"training.teacher_speech: {error}", file=sys.stderr)
