@@ -19,14 +19,13 @@ from torch import nn
 from training.checkpoints import Checkpoints, Run
 from training.loop import Losses, Report, train
 from training.optimisers import take_step
-from training.parallel import is_first, join, rows_of, share
+from training.parallel import is_first, joined, rows_of, share
 from training.schedule import Schedule
 
 ROWS, STEPS = 5, 6
 
 
 def main(folder: Path, signalled: int) -> dict[str, object]:
-    join()
     rank = 0 if is_first() else 1
     weights = torch.full((2,), float(rank)), torch.zeros(1)
     weights[0].requires_grad_().grad = torch.tensor([1.0, 3.0]) * (1 + rank)
@@ -67,4 +66,5 @@ def main(folder: Path, signalled: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    with joined():
+        print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -62,7 +62,7 @@ def write_work(work: Path, features: Path) -> None:
     tokens, embeddings = made_up(Features(features))
     (work / "codec").mkdir()
     np.save(work / "codec" / "tokens.npy", tokens)
-    np.save(work / "codec" / "places.npy", made_up_places(Features(features)))
+    np.save(work / "codec" / "alignment.npy", made_up_places(Features(features)))
     (work / voice_encoder.STAGE).mkdir()
     np.save(work / voice_encoder.STAGE / voice_encoder.EMBEDDINGS, embeddings)
 
@@ -112,7 +112,7 @@ def make_speech(features: Features, pairs: float = 0.0, unconditional: float = 0
         tokens,
         embeddings,
         SIZES.t3,
-        places=made_up_places(features),
+        alignment=made_up_places(features),
         pairs=pairs,
         unconditional=unconditional,
     )

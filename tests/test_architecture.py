@@ -17,7 +17,7 @@ ALLOWED = {
     "cbflash": {"cbflash", "numpy", "tokenizers", "soundfile", "soxr"},
     "mlx_port": {"mlx_port", "cbflash", "mlx", "numpy"},
     "cuda_backend": {"cuda_backend", "cbflash", "torch", "flashinfer", "numpy"},
-    "convert": {"convert", "cbflash", "mlx_port", "mlx", "numpy", "huggingface_hub"},
+    "convert": {"convert", "app", "cbflash", "mlx_port", "mlx", "numpy", "huggingface_hub"},
     "training": {"training", "app", "cbflash", "cuda_backend", "torch", "numpy", "soundfile"},
     "app": {
         "app",
@@ -63,6 +63,18 @@ def test_arrows_point_inwards(path: Path) -> None:
     room = path.relative_to(ROOT).parts[0]
     outside = imports(path) - set(sys.stdlib_module_names) - ALLOWED[room]
     assert not outside, f"{room} must not import {', '.join(sorted(outside))}"
+
+
+@pytest.mark.parametrize("room", ["convert", "training"])
+def test_commands_know_of_the_app_what_is_shared_alone(room: str) -> None:
+    parts = {
+        ".".join(node.module.split(".")[:2])
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("app")
+    }
+    assert "app.launching" in parts
+    assert parts <= {"app.launching", "app.evaluate", "app.spelling"}
 
 
 @pytest.mark.parametrize("library", ONE_FILE)

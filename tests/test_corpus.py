@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,6 +208,22 @@ def test_a_plan_keeps_tests_apart() -> None:
         assert (item.kind == "closed") or item.part != "closed"
         assert (item.kind != "closed") or item.part != "test"
     assert {item.part for item in items} == {"train", "valid", "test", "closed"}
+
+
+def test_clear_voices_say_more_of_what_is_trained_on_and_as_much_of_what_is_tested() -> None:
+    items = make_plan(read_pool(SOURCES, ()), make_cast([Flite()]), 30000.0, seed=1)
+    said = {
+        part: Counter(item.speaker.voice.name for item in items if item.part == part)
+        for part in ("train", "test")
+    }
+    shares = {voice.name: voice.share for voice in VOICES if voice.engine == "flite"}
+    assert len({*shares.values()}) > 1
+    whole = sum(said["train"].values())
+    for name, share in shares.items():
+        wanted = share / sum(shares.values())
+        spread = 4 * (wanted * (1 - wanted) / whole) ** 0.5
+        assert said["train"][name] / whole == pytest.approx(wanted, abs=spread)
+    assert max(said["test"].values()) - min(said["test"].values()) <= TEST_SPEAKERS
 
 
 def test_an_item_depends_on_seed_and_number_alone() -> None:

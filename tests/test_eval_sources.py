@@ -230,7 +230,11 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
 
 def test_a_setting_that_came_later_and_is_none_changes_nothing(tmp_path: Path) -> None:
     opened(tmp_path)
-    RunFolder(tmp_path, SETTINGS_A | {"threshold": None}, (0,)).open([ROW], NAMES)
+    opened(tmp_path).keep(ROW, 0, "me-abab", made())
+    later = RunFolder(tmp_path, SETTINGS_A | {"threshold": None}, (0,))
+    later.open([ROW], NAMES)
+    assert ("a", 0) in later.kept([ROW])
+    assert json.loads((tmp_path / SETTINGS).read_bytes()) == SETTINGS_A
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", "\0"])

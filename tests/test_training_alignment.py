@@ -15,7 +15,7 @@ from training.alignment import BLANK, align, read_alignment
 Array = npt.NDArray[np.int64]
 
 
-def chances(tokens: str, sure: float = 0.9) -> npt.NDArray[np.float64]:
+def log_probs(tokens: str, sure: float = 0.9) -> npt.NDArray[np.float64]:
     """Log probabilities [T, 4] of "." for nothing, a, b and c, as a head would have them."""
     found = np.full((len(tokens), 4), (1 - sure) / 3)
     found[np.arange(len(tokens)), [".abc".index(one) for one in tokens]] = sure
@@ -40,7 +40,7 @@ def ids(text: str) -> Array:
 def test_a_token_belongs_to_the_letter_that_is_named_nearest(
     tokens: str, text: str, places: list[int]
 ) -> None:
-    assert align(chances(tokens), ids(text)).tolist() == places
+    assert align(log_probs(tokens), ids(text)).tolist() == places
 
 
 def best_path(scores: npt.NDArray[np.float64], letters: Array) -> float:
@@ -88,14 +88,14 @@ def held(scores: npt.NDArray[np.float64], letters: Array, named: tuple[int, ...]
 
 
 def test_too_many_letters_are_spread_evenly() -> None:
-    assert align(chances("..."), ids("abcabc")).tolist() == [0, 2, 4]
+    assert align(log_probs("..."), ids("abcabc")).tolist() == [0, 2, 4]
     # Two of one kind need nothing between them.
-    assert align(chances("..."), ids("aab")).tolist() == [0, 1, 2]
+    assert align(log_probs("..."), ids("aab")).tolist() == [0, 1, 2]
 
 
 def test_places_are_the_codecs(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"places\.npy is missing.*training\.codec"):
+    with pytest.raises(UsageError, match=r"alignment\.npy is missing.*training\.codec"):
         read_alignment(tmp_path)
     (tmp_path / "codec").mkdir()
-    np.save(tmp_path / "codec" / "places.npy", np.arange(5, dtype=np.uint16))
+    np.save(tmp_path / "codec" / "alignment.npy", np.arange(5, dtype=np.uint16))
     assert read_alignment(tmp_path).tolist() == [0, 1, 2, 3, 4]

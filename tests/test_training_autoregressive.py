@@ -51,10 +51,12 @@ def row_of(both: Prefix, row: int) -> Prefix:
 
 
 @torch.no_grad()
-def next_scores(model: T3, alone: Prefix, tokens: list[int], scale: float) -> Tensor:
+def next_scores(
+    model: T3, alone: Prefix, tokens: list[int], scale: float, period: int = 0
+) -> Tensor:
     """Logits [V] of what follows the tokens, from whole sequences."""
     speech = torch.tensor([[CONFIG.start_speech, *tokens, 0]])
-    layout = Layout.causal(speech.shape[1])
+    layout = Layout.causal(speech.shape[1], period=period)
     told, untold = (
         logits(model, hidden_states(model, alone, speech, layout, unconditional=nulls))[0, -1]
         for nulls in (torch.tensor([False]), torch.tensor([True]))
@@ -62,10 +64,11 @@ def next_scores(model: T3, alone: Prefix, tokens: list[int], scale: float) -> Te
     return told + scale * (told - untold)
 
 
-def stepwise(model: T3, row: int, scale: float) -> list[int]:
+def stepwise(model: T3, row: int, scale: float, period: int = 0) -> list[int]:
     tokens: list[int] = []
     for _ in range(LIMIT):
-        tokens.append(int(next_scores(model, row_of(prefix(), row), tokens, scale).argmax()))
+        scores = next_scores(model, row_of(prefix(), row), tokens, scale, period)
+        tokens.append(int(scores.argmax()))
     return tokens
 
 
@@ -84,6 +87,14 @@ def test_greedy_speech_is_the_likeliest_token_again_and_again(
     assert [row.tolist() for row in found] == expected[scale]
     assert expected[0.0] != expected[0.7], "guidance matters"
     assert len(set(expected[scale][0])) > 3, "it says something"
+
+
+def test_learned_positions_begin_anew_where_the_model_learnt_it(
+    model: T3, expected: dict[float, list[list[int]]]
+) -> None:
+    found = [row.tolist() for row in speak(model, prefix(), replace(GREEDY, period=4))]
+    assert found == [stepwise(model, row, 0.0, period=4) for row in range(2)]
+    assert found != expected[0.0]
 
 
 def test_speech_ends_before_the_stop(model: T3, expected: dict[float, list[list[int]]]) -> None:

@@ -245,7 +245,7 @@ def test_tokens_are_written_for_every_utterance(
         spoken = places[begin:end].astype(int)
         assert (spoken[0], spoken[-1]) == (0, len(letters(item.text)) - 1)
         assert (np.diff(spoken) >= 0).all()
-    assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["places.npy", "tokens.npy"]
+    assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["alignment.npy", "tokens.npy"]
 
 
 # -- the run ----------------------------------------------------------------------------------

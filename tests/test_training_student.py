@@ -68,6 +68,16 @@ def parameters(model: T3) -> list[float]:
     return torch.cat([one.detach().flatten() for one in model.parameters()]).tolist()
 
 
+def test_in_blocks_of_one_a_student_begins_as_its_teacher(speech: Speech, teacher: T3) -> None:
+    """Where the teacher's learned positions begin anew as the student's will."""
+    masked = replace(some_masked(speech, size=1), period=8)
+    begun = masked_logits(begin_student(teacher), masked)
+    told = teacher_logits(teacher, masked, narrow=False, period=8)
+    never = teacher_logits(teacher, masked, narrow=False)
+    assert (begun - told).abs().max() < 1e-4
+    assert (begun - never).abs().max() > 0.1
+
+
 # -- the divergence ---------------------------------------------------------------------------
 
 

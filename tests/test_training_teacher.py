@@ -62,7 +62,7 @@ def told(batch: Spoken, untold: bool = False) -> Spoken:
     return replace(batch, unconditional=torch.full((len(batch.speech),), untold))
 
 
-def alone(model: T3, batch: Spoken, row: int) -> Tensor:
+def alone(model: T3, batch: Spoken, row: int, period: int = 0) -> Tensor:
     """The losses of a row's tokens and its stop, in float32 and without padding."""
     prefix, length = batch.prefix, int(batch.lengths[row])
     one = slice(row, row + 1)
@@ -70,21 +70,21 @@ def alone(model: T3, batch: Spoken, row: int) -> Tensor:
     parts = (prefix.lengths[one], prefix.speaker[one], prefix.prompt[one], prefix.exaggeration[one])
     ids = batch.speech[one, : length + 2]
     hidden = hidden_states(
-        model, Prefix(text, *parts), ids, Layout.causal(length + 2),
+        model, Prefix(text, *parts), ids, Layout.causal(length + 2, period=period),
         unconditional=batch.unconditional[one],
     )  # fmt: skip
     return F.cross_entropy(logits(model, hidden)[0], ids[0, 1:], reduction="none")
 
 
-@pytest.mark.parametrize("untold", [False, True])
+@pytest.mark.parametrize(("untold", "period"), [(False, 0), (True, 0), (False, 3)])
 def test_the_loss_is_of_all_tokens_and_one_stop_of_each_row(
-    speech: Speech, loud: T3, untold: bool
+    speech: Speech, loud: T3, untold: bool, period: int
 ) -> None:
     batch = told(speech.batch(PLACES, np.random.default_rng(1)), untold)
-    losses = torch.cat([alone(loud, batch, row) for row in range(len(PLACES))])
+    losses = torch.cat([alone(loud, batch, row, period) for row in range(len(PLACES))])
     assert len(losses) == sum(int(length) + 1 for length in batch.lengths)
     assert losses.std() > 0.5
-    found = next_token_loss(loud, batch).item()
+    found = next_token_loss(loud, batch, period).item()
     assert found == pytest.approx(losses.mean().item(), rel=3e-3)
 
 
@@ -137,10 +137,10 @@ def listen_to(patch: pytest.MonkeyPatch, remember: Callable[[Spoken], None]) -> 
     """Let `remember` have each batch that is learnt from."""
     loss = training.teacher.next_token_loss
 
-    def listening(model: T3, batch: Spoken) -> Tensor:
+    def listening(model: T3, batch: Spoken, period: int = 0) -> Tensor:
         if torch.is_grad_enabled():
             remember(batch)
-        return loss(model, batch)
+        return loss(model, batch, period)
 
     patch.setattr(training.teacher, "next_token_loss", listening)
 

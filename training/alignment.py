@@ -1,4 +1,5 @@
-"""Which letter a token is spoken in: the codec's letters (CTC) held against the known text.
+"""Forced alignment, which letter a token is spoken in: the codec's letters (CTC) held against the
+known text.
 
 A head that was trained by CTC names each letter in one token and says nothing in the others. The
 best path through a text that is known (Viterbi) tells in which token each letter is named; every
@@ -22,24 +23,24 @@ Array = npt.NDArray[Any]
 BLANK = 0
 
 
-def align(chances: Array, letters: Array) -> Array:
+def align(log_probs: Array, letters: Array) -> Array:
     """For each token the place [T] of its letter in the text.
 
-    chances: log probabilities [T, V], those of `BLANK` for nothing; letters: ids [n], at least one.
+    log_probs: [T, V], those of `BLANK` for nothing; letters: ids [n], at least one.
     Where there are more letters than tokens can name, letters are spread evenly.
     """
-    if len(letters) + int((letters[1:] == letters[:-1]).sum()) > len(chances):
-        return np.arange(len(chances)) * len(letters) // len(chances)
-    named = _named(chances, letters)
+    if len(letters) + int((letters[1:] == letters[:-1]).sum()) > len(log_probs):
+        return np.arange(len(log_probs)) * len(letters) // len(log_probs)
+    named = _named(log_probs, letters)
     middles = (named[1:] + named[:-1] + 1) // 2  # from here on a token is the next letter's
-    return np.searchsorted(middles, np.arange(len(chances)), side="right")
+    return np.searchsorted(middles, np.arange(len(log_probs)), side="right")
 
 
-def _named(chances: Array, letters: Array) -> Array:
+def _named(log_probs: Array, letters: Array) -> Array:
     """In which token each letter is named, [n]."""
     states = np.full(2 * len(letters) + 1, BLANK)
     states[1::2] = letters
-    scores = chances[:, states]
+    scores = log_probs[:, states]
     leaps = np.zeros(len(states), bool)  # from letter to letter, over the blank between
     leaps[3::2] = letters[1:] != letters[:-1]
     best = np.full(len(states), -np.inf)
@@ -71,9 +72,9 @@ def _loudest(path: Array, scores: Array, places: Array) -> Array:
 
 
 def read_alignment(work: Path) -> Array:
-    """The places of all tokens in their texts, as `training.codec` wrote them. Raises
-    UsageError."""
-    path = work / "codec" / "places.npy"
+    """For all tokens the places of their letters in their texts, as `training.codec` wrote them.
+    Raises UsageError."""
+    path = work / "codec" / "alignment.npy"
     if not path.exists():
         raise UsageError(f"{path} is missing.", "Run the stage of the codec again: training.codec.")
     found: Array = np.load(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,17 @@ class Batches:
     """Which utterances each step of a run is given; each epoch has every one once.
 
     It depends on the seed and the step alone: a run that goes on is given what it would have
-    been given. lengths: of each place, in tokens; about `tokens` of them are in each batch, so
+    been given. length: of a place, in tokens; about `tokens` of them are in each batch, so
     short utterances come in large ones. Raises UsageError where there are no places.
     """
 
     def __init__(
-        self, places: Sequence[int], lengths: Sequence[int], tokens: int, seed: int
+        self, places: Sequence[int], length: Callable[[int], int], tokens: int, seed: int
     ) -> None:
         if not places:
             raise UsageError("There is nothing to train on.", "Make a larger corpus.")
         self._places = np.array(places)
-        self._lengths = np.array(lengths)
+        self._lengths = np.array([length(place) for place in places])
         self._tokens = tokens
         self._seed = seed
         self._epoch = -1

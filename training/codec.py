@@ -270,9 +270,12 @@ class CodecStage:
         config = asdict(self.settings) | {"sizes": sizes, "seed": recipe.seed}
         del config["steps"]  # a run may be lengthened
         self._checkpoints = Checkpoints(folder, config)
-        places = features.part("train")
-        lengths = [features.items[place].tokens for place in places]
-        self._batches = Batches(places, lengths, self.settings.tokens, recipe.seed)
+        self._batches = Batches(
+            features.part("train"),
+            lambda place: features.items[place].tokens,
+            self.settings.tokens,
+            recipe.seed,
+        )
 
     def train(self) -> bool:
         first = self._material.batch(self._batches(0), np.random.default_rng(0))
@@ -354,21 +357,21 @@ class CodecStage:
 @torch.inference_mode()
 def write_tokens(stage: CodecStage, features: Features, folder: Path) -> None:
     """What decoders are trained on, of every utterance one behind the other, uint16: tokens.npy,
-    and places.npy, the letter of its text that each token is spoken in.
+    and alignment.npy, the letter of its text that each token is spoken in.
 
     Raises OutputError where a file cannot be written.
     """
     tokenizer = frozen(stage.codec.trained_tokenizer())
     heads, letters = stage.codec.heads, LetterIds(stage.sizes.t3)
     every = codes(stage.sizes.s3tokenizer)
-    tokens, places = [], []
+    tokens, alignment = [], []
     for place, item in enumerate(features.items):
         log_mel = torch.from_numpy(features.read("log_mel", place).astype(np.float32))
         [ids] = tokenizer(log_mel[None])
-        [chances] = heads.letters(every[ids][None])
+        [log_probs] = heads.letters(every[ids][None])
         tokens.append(ids.numpy())
-        places.append(align(chances.numpy(), letters(item.text).numpy()))
-    for name, found in (("tokens", tokens), ("places", places)):
+        alignment.append(align(log_probs.numpy(), letters(item.text).numpy()))
+    for name, found in (("tokens", tokens), ("alignment", alignment)):
         with write_whole(folder / f"{name}.npy") as file:
             np.save(file, np.concatenate(found).astype(np.uint16))
 

@@ -103,9 +103,7 @@ class FlowStage:
         self._run = Run(
             {"flow": flow}, make_optimisers([flow], pace.rate), np.random.default_rng(pace.seed)
         )
-        places = speech.places("train")
-        lengths = [speech.length(place) for place in places]
-        self._batches = Batches(places, lengths, pace.tokens, pace.seed)
+        self._batches = Batches(speech.places("train"), speech.length, pace.tokens, pace.seed)
 
     def train(self) -> bool:
         return train(

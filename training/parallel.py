@@ -8,27 +8,30 @@ what one process would have learnt, but for rounding. The first one prints and s
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 
-def join() -> None:
-    """To be called once, at the beginning: meet the other processes, if there are any."""
-    if launched() and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        atexit.register(_leave)
+@contextmanager
+def joined() -> Iterator[None]:
+    """Around a whole run: meet the other processes, if there are any, and leave with them.
 
-
-def _leave() -> None:
-    """Threads of a group that still run when a process ends may abort it: all leave together."""
-    with contextlib.suppress(RuntimeError):  # somebody is gone already
+    Threads of a group that still run when a process ends may abort it; so all end together. Who
+    fails waits for nobody, and what launched them ends the others.
+    """
+    if not launched():
+        yield
+        return
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
         dist.barrier()
-    dist.destroy_process_group()
+    finally:
+        dist.destroy_process_group()
 
 
 def launched() -> bool:

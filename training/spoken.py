@@ -88,8 +88,8 @@ class Speech:
     """Utterances as a decoder sees them. Raises UsageError where tokens or embeddings lack.
 
     Some are two of one speaker, one behind the other: longer texts than a corpus of sentences has.
-    pairs: how many, as a part of the utterances there are. places: of all tokens in their texts
-    (`training.alignment`), if they are wanted.
+    pairs: how many, as a part of the utterances there are. alignment: of all tokens with the
+    letters of their texts (`training.alignment`), if it is wanted.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Speech:
         embeddings: Array,
         config: T3Config,
         *,
-        places: Array | None = None,
+        alignment: Array | None = None,
         pairs: float = 0.0,
         unconditional: float = 0.0,
         seed: int = 0,
@@ -119,9 +119,9 @@ class Speech:
         self._strangers: tuple[float, list[str]] = (0.0, [])
         self._prompts = np.split(tokens.astype(np.int64), ends[:-1])
         self._tokens = self._prompts
-        self._places = None
-        if places is not None:
-            self._places = np.split(places.astype(np.int64), ends[:-1])
+        self._alignment = None
+        if alignment is not None:
+            self._alignment = np.split(alignment.astype(np.int64), ends[:-1])
         self._chosen: list[int] | None = None
         ids = LetterIds(config)
         self._texts = [ids(item.text).numpy() for item in features.items]
@@ -163,7 +163,7 @@ class Speech:
         other._tokens = [*self._tokens]
         for place, spoken in tokens.items():
             other._tokens[place] = spoken.astype(np.int64)
-        other._places = None
+        other._alignment = None
         other._chosen = sorted(tokens)
         return other
 
@@ -220,7 +220,7 @@ class Speech:
             torch.from_numpy(padded(rows, config.stop_speech)),
             torch.tensor([len(tokens) for tokens in spoken]),
             torch.from_numpy(numbers.random(len(places)) < self._unconditional),
-            None if self._places is None else self._letters(places, self._places),
+            None if self._alignment is None else self._letters(places, self._alignment),
         )
 
     def _parts(self, place: int) -> tuple[int, ...]:

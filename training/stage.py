@@ -77,9 +77,9 @@ class Stage:
         self._course = course
         self._run = Run(models, optimisers, np.random.default_rng(course.seed))
         self._checkpoints = checkpoints
-        places = material.places("train")
-        lengths = [material.length(place) for place in places]
-        self._batches = Batches(places, lengths, course.tokens, course.seed)
+        self._batches = Batches(
+            material.places("train"), material.length, course.tokens, course.seed
+        )
 
     def train(self, until: Callable[[], bool] | None = None) -> bool:
         """Take the steps that are left; False if it was stopped, by a signal or by `until`."""

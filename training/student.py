@@ -34,7 +34,7 @@ from training.checkpoints import Checkpoints
 from training.divergence import Divergence
 from training.loop import Losses
 from training.optimisers import make_optimisers
-from training.parallel import join
+from training.parallel import joined
 from training.recipe import Recipe, read_recipe
 from training.spoken import Speech, Spoken
 from training.stage import Course, Stage
@@ -79,12 +79,15 @@ class StudentStage:
         folder: Path,
     ) -> None:
         self.settings = settings
-        self._period = recipe.settings("teacher", TeacherSettings).period
+        taught_by = recipe.settings("teacher", TeacherSettings)
+        self._period = taught_by.period
         self.teacher = teacher.requires_grad_(False)
         self.model = begin_student(teacher)
         self._speech = speech
         self._divergence = Divergence(settings.beta)
         config = asdict(settings) | {"t3": asdict(recipe.sizes.t3), "seed": recipe.seed}
+        config["period"] = self._period
+        config["voices"] = [] if settings.all_voices else [*taught_by.voices, taught_by.strangers]
         del config["steps"]  # a run may be lengthened
         self._stage = Stage(
             self,
@@ -187,6 +190,25 @@ def _certain(index: int, like: Tensor) -> Tensor:
     return only
 
 
+def _learn(work: Path, name: str, by: By) -> None:
+    recipe = read_recipe(name)
+    stage = f"student_{by}"
+    settings = replace(recipe.settings(stage, StudentSettings), by=by)
+    heard = replace(
+        recipe.settings("teacher", TeacherSettings),
+        pairs=settings.pairs,
+        unconditional=settings.unconditional,
+    )
+    speech = open_speech(work, recipe, heard)
+    if not settings.all_voices:
+        speech = taught(speech, heard)
+    teacher = open_teacher(work, recipe)
+    if by == "distill":
+        speech = speech.told(read_teacher_speech(work))
+    folder = work / stage
+    StudentStage(recipe, settings, teacher, speech, folder).train()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.student", description=__doc__)
@@ -194,24 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", default="mini")
     parser.add_argument("--by", choices=("paper", "distill"), default="paper")
     options = parser.parse_args(arguments)
-    join()
     try:
-        recipe = read_recipe(options.recipe)
-        stage = f"student_{options.by}"
-        settings = replace(recipe.settings(stage, StudentSettings), by=options.by)
-        heard = replace(
-            recipe.settings("teacher", TeacherSettings),
-            pairs=settings.pairs,
-            unconditional=settings.unconditional,
-        )
-        speech = open_speech(options.work, recipe, heard)
-        if not settings.all_voices:
-            speech = taught(speech, heard)
-        teacher = open_teacher(options.work, recipe)
-        if options.by == "distill":
-            speech = speech.told(read_teacher_speech(options.work))
-        folder = options.work / stage
-        StudentStage(recipe, settings, teacher, speech, folder).train()
+        with joined():
+            _learn(options.work, options.recipe, options.by)
     except CbflashError as error:
         print(f"training.student: {error}", file=sys.stderr)
         return error.exit_code

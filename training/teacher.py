@@ -33,7 +33,7 @@ from training.corpus.plan import Part
 from training.features import Features
 from training.loop import Losses, train
 from training.optimisers import make_optimisers, take_step
-from training.parallel import join, rows_of
+from training.parallel import joined, rows_of
 from training.parameters import trainable
 from training.recipe import Recipe, read_recipe
 from training.schedule import Schedule
@@ -109,14 +109,12 @@ class Spelling(nn.Module):
         return F.cross_entropy(scores.flatten(0, 1), targets.flatten())
 
 
-class _Course:
+class _Taught:
     """Utterances and their batches."""
 
     def __init__(self, speech: Speech, settings: TeacherSettings, seed: int) -> None:
         self.speech = speech
-        places = speech.places("train")
-        lengths = [speech.length(place) for place in places]
-        self.batches = Batches(places, lengths, settings.tokens, seed)
+        self.batches = Batches(speech.places("train"), speech.length, settings.tokens, seed)
 
 
 class TeacherStage:
@@ -128,8 +126,8 @@ class TeacherStage:
         with torch.device("meta"):
             spelling = Spelling(self.model)
         self.spelling = trainable(spelling, recipe.seed)
-        self._courses = [
-            _Course(one, self.settings, recipe.seed)
+        self._taught = [
+            _Taught(one, self.settings, recipe.seed)
             for one in (speech, taught(speech, self.settings))
         ]
         self._run = Run(
@@ -163,9 +161,9 @@ class TeacherStage:
 
     def _take(self) -> Losses:
         step = self._run.step
-        course = self._courses[0 if step < self.settings.all_voices else -1]
-        places = course.batches(step)
-        batch = course.speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
+        now = self._taught[0 if step < self.settings.all_voices else -1]
+        places = now.batches(step)
+        batch = now.speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
         with self.spelling.listening() as heard:
             loss = next_token_loss(self.model, batch, self.settings.period)
         with torch.autocast(batch.speech.device.type, torch.bfloat16):
@@ -177,7 +175,7 @@ class TeacherStage:
     @torch.no_grad()
     def judge(self) -> Losses:
         """The loss on unseen texts by known speakers, and by unknown ones."""
-        speech = self._courses[-1].speech
+        speech = self._taught[-1].speech
         parts: tuple[Part, ...] = ("valid", "test", "closed")
         return {
             part: judge_part(self.model, speech, part, self.settings.period)
@@ -219,7 +217,7 @@ def open_speech(work: Path, recipe: Recipe, settings: TeacherSettings) -> Speech
         read_tokens(work),
         read_embeddings(work),
         recipe.sizes.t3,
-        places=read_alignment(work),
+        alignment=read_alignment(work),
         pairs=settings.pairs,
         unconditional=settings.unconditional,
         seed=recipe.seed,
@@ -242,11 +240,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--recipe", default="mini")
     options = parser.parse_args(arguments)
-    join()
     try:
-        recipe = read_recipe(options.recipe)
-        speech = open_speech(options.work, recipe, recipe.settings("teacher", TeacherSettings))
-        TeacherStage(recipe, speech, options.work / "teacher").train()
+        with joined():
+            recipe = read_recipe(options.recipe)
+            speech = open_speech(options.work, recipe, recipe.settings("teacher", TeacherSettings))
+            TeacherStage(recipe, speech, options.work / "teacher").train()
     except CbflashError as error:
         print(f"training.teacher: {error}", file=sys.stderr)
         return error.exit_code

@@ -51,13 +51,15 @@ def make_plan(pool: Pool, cast: Sequence[Speaker], seconds: float, seed: int) ->
     test = [speaker for speaker in cast if speaker.test]
     if not train or not test:
         raise UsageError("There is nobody to speak.", "Install a synthesiser.")
+    shares = np.array([speaker.voice.share for speaker in train])
+    shares /= shares.sum()
     items: list[Item] = []
     while seconds > 0:
         index = len(items)
         rng = np.random.Generator(np.random.PCG64([seed, index]))
         part = _part(index)
         if part in ("train", "valid"):
-            speaker = train[rng.integers(len(train))]
+            speaker = train[rng.choice(len(train), p=shares)]
         else:  # in turn: a few utterances of each, however small the corpus is
             speaker = test[index // _ROUND % len(test)]
         kind, text = _draw(pool, part, rng)

@@ -1,32 +1,25 @@
-"""Where cbflash-distill begins: PyTorch may not be there, and Ctrl-C is answered in words."""
+"""Where cbflash-distill begins."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-STOPPED = 130
-NO_ENGINE = 7
+from app.launching import Launcher
+
+_LAUNCH = Launcher(
+    "cbflash-distill",
+    "training.distill.command",
+    needs="torch",
+    missing="PyTorch, which trains the decoder, is not installed. "
+    "Install it: pip install 'cbflash[training]'.",
+    stopped="Stopped. The same command goes on from what is there.",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    try:
-        from training.distill.command import main as command
-
-        return command(arguments)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from what is there.", file=sys.stderr)
-        return STOPPED
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "torch":
-            raise
-        print(
-            "cbflash-distill: PyTorch, which trains the decoder, is not installed. "
-            "Install it: pip install 'cbflash[training]'.",
-            file=sys.stderr,
-        )
-        return NO_ENGINE
+    return _LAUNCH(arguments)
 
 
 if __name__ == "__main__":
