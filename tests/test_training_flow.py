@@ -18,7 +18,7 @@ from cuda_backend.flow import Flow
 from tests.feature_folders import write_features
 from tests.seeded_models import TINY
 from training import flow as matching
-from training import flow_table, mean_flow
+from training import flow_mels, flow_table, mean_flow
 from training.assemble import read_codec
 from training.checkpoints import Checkpoints, Run, checkpoints_in
 from training.codec import Codec
@@ -32,6 +32,7 @@ from training.prompted import Prompted, PromptedSpeech, draw_noise, judged
 from training.recipe import Recipe, read_recipe
 from training.told import Told
 from training.velocity import between, draw_steps
+from training.vocoder.tracks import Tracks
 
 CODES = TINY.flow.codebook
 SIZES = dataclasses.replace(TINY, flow=dataclasses.replace(TINY.flow, channels=88))
@@ -475,3 +476,48 @@ def test_the_table_has_a_row_for_all_there_is(
     figures = [[float(cell) for cell in line.split("|")[2:-1]] for line in lines[2:]]
     assert np.isfinite(figures).all()
     assert len({tuple(row) for row in figures}) == 7
+
+
+# -- mels for the vocoder ----------------------------------------------------------------------
+
+
+def made_mels(folder: Path, features: Features) -> np.ndarray:
+    """Read as the vocoder reads them."""
+    tracks = Tracks(folder, "mel", features)
+    return np.concatenate([tracks.read(place) for place in range(len(features))])
+
+
+def test_mels_are_those_that_the_flow_makes_in_use(
+    trained: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copied / "flow").symlink_to(trained / "flow")
+    monkeypatch.setattr(flow_mels, "read_recipe", lambda name: RECIPE)
+    assert flow_mels.main([str(copied)]) == 0
+    features = Features(copied / "features")
+    mels = made_mels(copied / "flow_mels", features)
+    assert np.isfinite(mels).all()
+    place = 5
+    codec = read_codec(copied, SIZES)
+    speech = matching.open_speech(copied, codec, flow_mels.MelSettings().prompt)
+    batch = speech.batch([place], np.random.default_rng([1, place]))
+    noise = torch.from_numpy(flow_table.noise_in_use(batch, place)[None])
+    with torch.inference_mode():
+        way = in_use(read_flow(copied / "flow", SIZES), 2)
+        wanted = way(batch, noise)[0, batch.spoken].numpy()
+    found = Tracks(copied / "flow_mels", "mel", features).read(place)
+    np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-3)
+
+
+def test_mels_that_are_there_are_not_made_again(trained: Path, tmp_path: Path) -> None:
+    features = Features(trained / "features")
+    speech, way = speech_of(trained), in_use(read_flow(trained / "flow", SIZES), 2)
+    begun = flow_mels.make(way, speech, features, tmp_path / "stopped")
+    assert next(begun) == 1
+    begun.close()
+    [first] = (tmp_path / "stopped").iterdir()
+    written = first.stat().st_mtime_ns
+    assert list(flow_mels.make(way, speech, features, tmp_path / "stopped")) == [1, 2]
+    assert first.stat().st_mtime_ns == written
+    assert list(flow_mels.make(way, speech, features, tmp_path / "whole")) == [1, 2]
+    stopped, whole = (made_mels(tmp_path / name, features) for name in ("stopped", "whole"))
+    assert np.array_equal(stopped, whole)

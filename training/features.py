@@ -81,6 +81,7 @@ class Features:
             raise UsageError(
                 f"{folder} holds no features.", "Make them: python -m training.features."
             )
+        self._names = [index.stem for index in indices]
         for shard, index in enumerate(indices):
             begins = dict.fromkeys(KINDS, 0)
             for line in json.loads(index.read_text("utf-8")):
@@ -100,6 +101,13 @@ class Features:
         shard, begins = self._places[place]
         begin = begins[kind]
         return self._arrays[kind][shard][begin : begin + self.items[place].rows[kind]]
+
+    def shards(self) -> list[tuple[str, list[int]]]:
+        """The shards' names, "00012", and the places of their utterances."""
+        found: dict[int, list[int]] = {}
+        for place, (shard, _) in enumerate(self._places):
+            found.setdefault(shard, []).append(place)
+        return [(self._names[shard], places) for shard, places in found.items()]
 
     def part(self, name: Part) -> list[int]:
         """The places of a part's utterances."""

@@ -111,14 +111,14 @@ def judge(way: Way, speech: PromptedSpeech, places: Sequence[int]) -> Likeness:
     seed = 0
     for batch in judged(speech, places):
         seeds = range(seed, seed + len(batch.mel))
-        mel = way(batch, torch.from_numpy(np.stack([_noise(batch, one) for one in seeds])))
+        mel = way(batch, torch.from_numpy(np.stack([noise_in_use(batch, one) for one in seeds])))
         pairs.append((mel[:, batch.spoken], batch.mel[:, batch.spoken]))
         seed = seeds.stop
     return compare(pairs)
 
 
-def _noise(batch: Prompted, seed: int) -> np.ndarray:
-    """[F, m], as an utterance has it in use."""
+def noise_in_use(batch: Prompted, seed: int) -> np.ndarray:
+    """[F, m], as the one utterance of a batch has it in use."""
     _, frames, mels = batch.mel.shape
     prompt = batch.spoken.start
     return np.concatenate(

@@ -1,0 +1,83 @@
+"""The mels that the flow makes of the corpus' tokens: the command
+python -m training.flow_mels WORK --recipe mini
+
+They have the frames of the true mels and the faults of the made ones, so a vocoder that learns to
+make the true sound of them (`training.vocoder --mels WORK/flow_mels`) knows those faults, as
+HiFi-GAN was fine-tuned for its synthesisers (Kong et al. 2020). Each utterance stands behind a
+prompt of the same speaker and in noise of its own, as in use. Shard by shard, laid out as the
+features are; the same command makes what is not there yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cbflash.errors import CbflashError
+from cbflash.files import make_folder, write_whole
+from training.assemble import read_codec
+from training.features import Features
+from training.flow import open_speech, read_flow
+from training.flow_table import Way, in_use, noise_in_use
+from training.mean_flow import MEAN_FLOW
+from training.prompted import PromptedSpeech
+from training.recipe import read_recipe
+
+FOLDER = "flow_mels"  # of WORK
+
+
+@dataclass(frozen=True)
+class MelSettings:
+    """steps: of the flow; prompt: fewest and most tokens of one."""
+
+    steps: int = 2
+    prompt: tuple[int, int] = (25, 75)
+
+
+@torch.inference_mode()
+def make(way: Way, speech: PromptedSpeech, features: Features, folder: Path) -> Iterator[int]:
+    """Write the shards that are not there yet; yields how many are, after each."""
+    make_folder(folder)
+    for done, (name, places) in enumerate(features.shards(), 1):
+        path = folder / f"{name}.mel.npy"
+        if not path.exists():
+            mels = []
+            for place in places:
+                batch = speech.batch([place], np.random.default_rng([1, place]))
+                noise = torch.from_numpy(noise_in_use(batch, place)[None])
+                mels.append(way(batch, noise)[0, batch.spoken].numpy())
+            with write_whole(path) as file:
+                np.save(file, np.concatenate(mels).astype(np.float16))
+        yield done
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.flow_mels", description=__doc__)
+    parser.add_argument("work", type=Path, metavar="WORK")
+    parser.add_argument("--recipe", default="mini")
+    options = parser.parse_args(arguments)
+    try:
+        recipe = read_recipe(options.recipe)
+        settings = recipe.settings(FOLDER, MelSettings)
+        codec = read_codec(options.work, recipe.sizes)
+        speech = open_speech(options.work, codec, settings.prompt)
+        way = in_use(read_flow(options.work / MEAN_FLOW, recipe.sizes), settings.steps)
+        features = Features(options.work / "features")
+        count = len(features.shards())
+        for done in make(way, speech, features, options.work / FOLDER):
+            print(f"{done} of {count} shards", file=sys.stderr, flush=True)
+    except CbflashError as error:
+        print(f"training.flow_mels: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
