@@ -87,6 +87,13 @@ def held(scores: npt.NDArray[np.float64], letters: Array, named: tuple[int, ...]
     return best_path(held, letters)
 
 
+def test_of_tokens_that_name_a_letter_the_surest_counts() -> None:
+    scores = log_probs("aa..b")
+    scores[0] = np.log([0.02, 0.6, 0.2, 0.18])
+    assert align(scores, ids("ab")).tolist() == [0, 0, 0, 1, 1]
+    assert align(scores[[1, 0, 2, 3, 4]], ids("ab")).tolist() == [0, 0, 1, 1, 1]
+
+
 def test_too_many_letters_are_spread_evenly() -> None:
     assert align(log_probs("..."), ids("abcabc")).tolist() == [0, 2, 4]
     # Two of one kind need nothing between them.

@@ -96,8 +96,11 @@ def test_a_stage_that_was_not_trained_is_named(work: Path) -> None:
 # -- an autoregressive decoder, heard ------------------------------------------------------------
 
 
-def test_blocks_of_the_engine_are_the_tokens_of_the_decoder(folder: Path, tmp_path: Path) -> None:
-    tts = speak.load(folder)
+@pytest.mark.parametrize("period", [0, 4])
+def test_blocks_of_the_engine_are_the_tokens_of_the_decoder(
+    folder: Path, tmp_path: Path, period: int
+) -> None:
+    tts = speak.load(folder, period)
     write_audio(tmp_path / "clip.wav", np.concatenate([murmur(one) for one in range(12)]), 24_000)
     voice = tts.encode_voice(tmp_path / "clip.wav")
     prompt = Prompt(tts.tokenizer.encode("Hello.").ids, voice, 40, 5)
@@ -111,7 +114,7 @@ def test_blocks_of_the_engine_are_the_tokens_of_the_decoder(folder: Path, tmp_pa
         torch.tensor([0.5]),
     )
     assert isinstance(tts.engine, speak.AutoregressiveEngine)
-    draw = Draw(0.9, scale=0.5, limit=40)
+    draw = Draw(0.9, scale=0.5, limit=40, period=period)
     generator = torch.Generator().manual_seed(5)
     [expected] = speak.speak(tts.engine.t3, prefix, draw, generator)
     assert [token for one in results for token in one.tokens] == expected.tolist()

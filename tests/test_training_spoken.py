@@ -183,7 +183,7 @@ def assert_same(one: Spoken, other: Spoken) -> None:
 
 
 def test_some_rows_are_told_the_voice_of_a_stranger(features: Features) -> None:
-    speech = make_speech(features).only(["ann"], strangers=0.5)
+    speech = make_speech(features).only(["ann"], strangers=0.25)
     places = [place for place in speech.places("train") for _ in range(50)]
     found = batch(speech, places)
     told = found.prefix.speaker.argmax(dim=-1).tolist()
@@ -194,7 +194,7 @@ def test_some_rows_are_told_the_voice_of_a_stranger(features: Features) -> None:
         assert set(prompts[row]) == {number}, "voice and prompt are of one speaker"
         spoken = found.speech[row, 1 : 1 + found.lengths[row]]
         assert set((spoken // 16).tolist()) == {ann}, "but it is she who speaks"
-    assert told.count(ann) / len(told) == pytest.approx(0.5, abs=0.12)
+    assert told.count(ann) / len(told) == pytest.approx(0.75, abs=0.12)
     everybody = make_speech(features).only(TRAIN, strangers=0.5)
     ours = batch(everybody, places).prefix.speaker.argmax(dim=-1)
     assert set(ours.tolist()) == {ann}, "there are no strangers"

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cbflash.errors import UsageError
+from cbflash.errors import ModelError, UsageError
 from cuda_backend.t3 import T3
 from tests.spoken_corpus import SIZES, make_recipe, make_speech, stop_at
 from training import student
@@ -155,6 +155,44 @@ def test_steps_are_taken_with_blocks_of_the_size_of_then(
     assert stage(teacher, speech, tmp_path, steps=8, annealed=0.75).train()
     assert sizes[:8] == [1, 1, 2, 2, 4, 4, 8, 8]
     assert set(sizes[8:]) == {8}, "it is judged at the size it shall have"
+
+
+def test_learned_positions_are_those_of_whole_blocks_from_the_start(
+    teacher: T3, speech: Speech, tmp_path: Path
+) -> None:
+    taught = stage(teacher, speech, tmp_path, steps=8, annealed=1.0)
+    batch = taught.masked(some_masked(speech).spoken, 0)
+    assert (batch.size, batch.period) == (1, 8)
+
+
+@torch.no_grad()
+def test_a_student_in_blocks_of_one_has_nothing_to_learn_of_its_teacher(
+    teacher: T3, speech: Speech, tmp_path: Path
+) -> None:
+    """If positions of both begin anew together."""
+    losses = {}
+    for period in (0, 8):
+        recipe = make_recipe(teacher={"period": period})
+        settings = StudentSettings(by="distill", block=8, steps=8, annealed=1.0)
+        taught = StudentStage(recipe, settings, teacher, speech, tmp_path)
+        losses[period] = taught.loss(taught.masked(some_masked(speech).spoken, 0)).item()
+    assert losses[8] < 1e-4 < 1e-3 < losses[0]
+
+
+def test_a_run_goes_on_with_what_it_was_taught(teacher: T3, speech: Speech, tmp_path: Path) -> None:
+    def begun(every: bool, **of_the_teacher: object) -> StudentStage:
+        recipe = make_recipe(teacher=of_the_teacher)
+        settings = StudentSettings(tokens=150, block=8, steps=1, all_voices=every)
+        return StudentStage(recipe, settings, teacher, speech, tmp_path / str(every))
+
+    for every in (False, True):
+        assert begun(every, voices=["ann"]).train()
+        with pytest.raises(ModelError, match="period"):
+            begun(every, voices=["ann"], period=8).resume()
+        assert begun(every, voices=["ann"]).resume()
+    with pytest.raises(ModelError, match="voices"):
+        begun(False, voices=["ann", "bob"]).resume()
+    assert begun(True, voices=["ann", "bob"]).resume()
 
 
 # -- teacher and student ----------------------------------------------------------------------

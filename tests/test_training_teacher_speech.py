@@ -48,15 +48,16 @@ def test_it_says_texts_that_are_trained_on(speech: Speech, model: T3, tmp_path: 
         assert CONFIG.stop_speech not in row
 
 
+@pytest.mark.parametrize("period", [0, 4])
 def test_of_each_batch_it_says_what_the_model_says(
-    speech: Speech, model: T3, tmp_path: Path
+    speech: Speech, model: T3, tmp_path: Path, period: int
 ) -> None:
-    list(make(tmp_path, speech, model, SETTINGS, 3))
+    list(make(tmp_path, speech, model, SETTINGS, 3, period))
     numbers = np.random.default_rng(3)
     places = numbers.permutation(speech.places("train", pairs=False))[:10]
     places = places[np.argsort([len(speech.text(place)) for place in places], kind="stable")]
     prefix = speech.batch([*map(int, places[4:8])], np.random.default_rng([3, 4])).prefix
-    draw = Draw(1.0, 1.0, limit=SETTINGS.limit)
+    draw = Draw(1.0, 1.0, limit=SETTINGS.limit, period=period)
     said = speak(model, prefix, draw, torch.Generator().manual_seed(7))
     found = read_teacher_speech(tmp_path)
     ended = [
