@@ -1,7 +1,7 @@
-"""A small run as one of several processes: python -m tests.parallel_run FOLDER SIGNALLED
+"""A small run as one of several processes: python -m tests.parallel_run FOLDER SIGNALLED FAILING
 
 Prints what it knows of the others, and what it learnt. Where SIGNALLED is its rank, it is asked to
-end in its third step.
+end in its third step; where FAILING is, it fails in its second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.schedule import Schedule
 ROWS, STEPS = 5, 6
 
 
-def main(folder: Path, signalled: int) -> dict[str, object]:
+def main(folder: Path, signalled: int, failing: int) -> dict[str, object]:
     rank = 0 if is_first() else 1
     weights = torch.full((2,), float(rank)), torch.zeros(1)
     weights[0].requires_grad_().grad = torch.tensor([1.0, 3.0]) * (1 + rank)
@@ -40,6 +40,8 @@ def main(folder: Path, signalled: int) -> dict[str, object]:
 
     def take() -> Losses:
         """Of rows that count differently."""
+        if run.step == 1 and rank == failing:
+            raise ValueError("as it was asked to")
         if run.step == 2 and rank == signalled:
             signal.raise_signal(signal.SIGTERM)
         x = torch.from_numpy(run.numbers.standard_normal((ROWS, 3))).float()
@@ -67,4 +69,4 @@ def main(folder: Path, signalled: int) -> dict[str, object]:
 
 if __name__ == "__main__":
     with joined():
-        print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+        print(json.dumps(main(Path(sys.argv[1]), *map(int, sys.argv[2:]))))

@@ -18,7 +18,7 @@ from training.parallel import any_of, rows_of
 NOBODY = -1
 
 
-def run_together(folder: Path, signalled: int) -> list[dict[str, Any]]:
+def begin(folder: Path, signalled: int, failing: int = NOBODY) -> list[subprocess.Popen[str]]:
     """Two processes with the variables that PyTorch's launcher sets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -31,13 +31,25 @@ def run_together(folder: Path, signalled: int) -> list[dict[str, Any]]:
         }  # fmt: skip
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.parallel_run", str(folder), str(signalled)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.parallel_run",
+                    *map(str, (folder, signalled, failing)),
+                ],
                 env=os.environ | {name: str(value) for name, value in given.items()},
                 cwd=Path(__file__).parent.parent,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
             )
         )
+    return processes
+
+
+def run_together(folder: Path, signalled: int) -> list[dict[str, Any]]:
+    """What two processes print that end well."""
+    processes = begin(folder, signalled)
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     return sorted(map(json.loads, outputs), key=lambda one: int(one["rank"]))
@@ -45,7 +57,7 @@ def run_together(folder: Path, signalled: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return main(tmp_path_factory.mktemp("alone"), NOBODY)
+    return main(tmp_path_factory.mktemp("alone"), NOBODY, NOBODY)
 
 
 def test_one_process_has_everything_to_itself(alone: dict[str, Any]) -> None:
@@ -73,3 +85,12 @@ def test_two_processes_learn_the_same_and_are_stopped_together(
     assert first["shared"] == second["shared"] == [[1.75, 5.25], [0.0]]
     assert first["rows"] == [[0], [0], [0, 2, 4]]
     assert second["rows"] == [[0], [1], [1, 3]]
+
+
+def test_who_fails_waits_for_nobody_and_the_other_does_not_wait_for_ever(tmp_path: Path) -> None:
+    other, failing = begin(tmp_path, NOBODY, failing=1)
+    _, said = failing.communicate(timeout=300)
+    assert (failing.returncode, "as it was asked to" in said) == (1, True)
+    _, said = other.communicate(timeout=300)
+    assert other.returncode != 0
+    assert "as it was asked to" not in said

@@ -17,10 +17,10 @@ from typing import Literal
 import torch
 
 from cbflash.config import ModelConfig
-from cbflash.errors import CbflashError
 from cuda_backend.model import Chatterbox
 from training.checkpoints import load, shape_of
 from training.codec import Codec
+from training.command import Command
 from training.export import Precision, export
 from training.letters import give_capitals, write_tokenizer
 from training.recipe import Recipe, read_recipe
@@ -93,39 +93,36 @@ def write_model(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.assemble", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--recipe", default="mini")
-    parser.add_argument("--decoder", choices=DECODERS, default=DECODERS[0])
-    parser.add_argument(
+    command = Command.of_work("assemble", __doc__)
+    add = command.parser.add_argument
+    add("folder", type=Path, metavar="FOLDER")
+    add("--decoder", choices=DECODERS, default=DECODERS[0])
+    add(
         "--flow",
         choices=("flow", "codec"),
         default="flow",
         help="codec: as the codec left it, which makes the middle of all mels there may be",
     )
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
-    parser.add_argument(
+    add("--precision", choices=("fp32", "bf16"), default="bf16")
+    add(
         "--autoregressive",
         action="store_true",
         help="without the mask's row, which no teacher has learnt: a folder for cbflash-distill",
     )
-    parser.add_argument("--force", action="store_true", help="replace the folder")
-    options = parser.parse_args(arguments)
-    try:
-        model = assemble(options.work, read_recipe(options.recipe), options.decoder, options.flow)
+    add("--force", action="store_true", help="replace the folder")
+
+    def act(given: argparse.Namespace) -> None:
+        model = assemble(given.work, read_recipe(given.recipe), given.decoder, given.flow)
         written = write_model(
             model,
-            options.folder,
-            options.precision,
-            autoregressive=options.autoregressive,
-            force=options.force,
+            given.folder,
+            given.precision,
+            autoregressive=given.autoregressive,
+            force=given.force,
         )
         print(written)
-    except CbflashError as error:
-        print(f"training.assemble: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    return command.run(arguments, act)
 
 
 if __name__ == "__main__":

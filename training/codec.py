@@ -18,7 +18,6 @@ Shapes: B batch, T tokens, Q tokens of the prompt, D FSQ dimensions.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Sequence
@@ -31,7 +30,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cbflash.config import ModelConfig, S3TokenizerConfig
-from cbflash.errors import CbflashError
 from cbflash.features import TOKENIZER_FRAMES, subtract_mean
 from cbflash.files import write_whole
 from cbflash.tokens import FRAMES_PER_TOKEN
@@ -42,6 +40,7 @@ from cuda_backend.xvector import XVector
 from training.alignment import align
 from training.batches import Batches
 from training.checkpoints import Checkpoints, Run
+from training.command import Command
 from training.disguise import Disguise
 from training.features import Features
 from training.fsq import codes, straight_through
@@ -376,22 +375,20 @@ def write_tokens(stage: CodecStage, features: Features, folder: Path) -> None:
             np.save(file, np.concatenate(found).astype(np.uint16))
 
 
+def learn(work: Path, recipe: Recipe) -> bool:
+    """Train the codec and write what decoders learn from; False if somebody stopped it."""
+    features = Features(work / "features")
+    stage = CodecStage(recipe, features, work / "codec")
+    if not stage.train():
+        return False
+    write_tokens(stage, features, work / "codec")
+    return True
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.codec", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    options = parser.parse_args(arguments)
-    try:
-        recipe = read_recipe(options.recipe)
-        features = Features(options.work / "features")
-        stage = CodecStage(recipe, features, options.work / "codec")
-        if stage.train():
-            write_tokens(stage, features, options.work / "codec")
-    except CbflashError as error:
-        print(f"training.codec: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work("codec", __doc__)
+    return command.run(arguments, lambda given: learn(given.work, read_recipe(given.recipe)))
 
 
 if __name__ == "__main__":

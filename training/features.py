@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbflash.errors import CbflashError, UsageError
+from cbflash.errors import UsageError
 from cbflash.features import (
     kaldi_fbank,
     reference_mel,
@@ -33,6 +33,7 @@ from cbflash.features import (
 )
 from cbflash.files import make_folder, write_whole
 from cbflash.tokens import SAMPLES_PER_TOKEN
+from training.command import Command, tell
 from training.corpus import Corpus
 from training.corpus.plan import Part
 from training.corpus.shards import index_path
@@ -186,18 +187,16 @@ def _path(folder: Path, shard: int) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.features", description=__doc__)
-    parser.add_argument("corpus", type=Path, metavar="CORPUS")
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    options = parser.parse_args(arguments)
-    try:
-        for done, shards in make_features(options.corpus, options.folder, options.workers):
-            print(f"{done} of {shards} shards", file=sys.stderr, flush=True)
-    except CbflashError as error:
-        print(f"training.features: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command("features", __doc__)
+    command.parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    command.parser.add_argument("folder", type=Path, metavar="FOLDER")
+    command.parser.add_argument("--workers", type=int, default=1, help="processes")
+
+    def act(given: argparse.Namespace) -> None:
+        for done, shards in make_features(given.corpus, given.folder, given.workers):
+            tell(done, shards, "shards")
+
+    return command.run(arguments, act)
 
 
 if __name__ == "__main__":

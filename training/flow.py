@@ -13,7 +13,6 @@ Some rows are told nothing, for guidance. This wants many steps from noise to me
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,12 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cbflash.config import ModelConfig
-from cbflash.errors import CbflashError
 from cuda_backend.flow import Flow
 from training.assemble import read_codec
 from training.batches import Batches
 from training.checkpoints import Checkpoints, Run, load
 from training.codec import Codec
+from training.command import Command
 from training.estimator_start import begin_straight
 from training.features import Features
 from training.loop import Losses, train
@@ -193,16 +192,10 @@ def _begin(flow: Flow, speech: PromptedSpeech, seed: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.flow", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    options = parser.parse_args(arguments)
-    try:
-        open_stage(options.work, read_recipe(options.recipe)).train()
-    except CbflashError as error:
-        print(f"training.flow: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work("flow", __doc__)
+    return command.run(
+        arguments, lambda given: open_stage(given.work, read_recipe(given.recipe)).train()
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ features are; the same command makes what is not there yet.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cbflash.errors import CbflashError
 from cbflash.files import make_folder, write_whole
 from training.assemble import read_codec
+from training.command import Command, tell
 from training.features import Features
 from training.flow import open_speech, read_flow
 from training.flow_table import Way, in_use, noise_in_use
 from training.mean_flow import MEAN_FLOW
 from training.prompted import PromptedSpeech
-from training.recipe import read_recipe
+from training.recipe import Recipe, read_recipe
 
 FOLDER = "flow_mels"  # of WORK
 
@@ -57,26 +56,21 @@ def make(way: Way, speech: PromptedSpeech, features: Features, folder: Path) -> 
         yield done
 
 
+def write(work: Path, recipe: Recipe) -> None:
+    """Make the mels of a folder that are not there yet."""
+    settings = recipe.settings(FOLDER, MelSettings)
+    speech = open_speech(work, read_codec(work, recipe.sizes), settings.prompt)
+    way = in_use(read_flow(work / MEAN_FLOW, recipe.sizes), settings.steps)
+    features = Features(work / "features")
+    count = len(features.shards())
+    for done in make(way, speech, features, work / FOLDER):
+        tell(done, count, "shards")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.flow_mels", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    options = parser.parse_args(arguments)
-    try:
-        recipe = read_recipe(options.recipe)
-        settings = recipe.settings(FOLDER, MelSettings)
-        codec = read_codec(options.work, recipe.sizes)
-        speech = open_speech(options.work, codec, settings.prompt)
-        way = in_use(read_flow(options.work / MEAN_FLOW, recipe.sizes), settings.steps)
-        features = Features(options.work / "features")
-        count = len(features.shards())
-        for done in make(way, speech, features, options.work / FOLDER):
-            print(f"{done} of {count} shards", file=sys.stderr, flush=True)
-    except CbflashError as error:
-        print(f"training.flow_mels: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work(FOLDER, __doc__)
+    return command.run(arguments, lambda given: write(given.work, read_recipe(given.recipe)))
 
 
 if __name__ == "__main__":

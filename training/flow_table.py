@@ -10,7 +10,6 @@ several possible ones has a greater error than their middle, which nobody would 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cbflash.errors import CbflashError
 from cbflash.vocoding import flow_times, mel_noise, prompt_noise
 from cuda_backend.flow import Flow
 from training.assemble import read_codec
 from training.checkpoints import checkpoints_in
+from training.command import Command
 from training.flow import MATCHING, open_speech, read_flow
 from training.mean_flow import MEAN_FLOW, MeanFlowSettings
 from training.prompted import Prompted, PromptedSpeech, judged
@@ -126,32 +125,29 @@ def noise_in_use(batch: Prompted, seed: int) -> np.ndarray:
     )
 
 
+def write_table(work: Path, recipe: Recipe, utterances: int, prompt: int) -> None:
+    """Print a row for each way."""
+    speech = open_speech(work, read_codec(work, recipe.sizes), (prompt, prompt))
+    places = speech.places("test")[:utterances]
+    print("| mel | error | over time | over bands | over frames |")
+    print("|---|---|---|---|---|")
+    for name, way in ways(work, recipe):
+        found = judge(way, speech, places)
+        moves = " | ".join(f"{part:.2f}" for part in (found.time, found.bands, found.frames))
+        print(f"| {name} | {found.error:.3f} | {moves} |", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.flow_table", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    parser.add_argument("--utterances", type=int, default=96)
-    parser.add_argument("--prompt", type=int, default=125, help="tokens: 25 are a second")
-    options = parser.parse_args(arguments)
-    try:
-        recipe = read_recipe(options.recipe)
-        prompt = options.prompt, options.prompt
-        speech = open_speech(options.work, read_codec(options.work, recipe.sizes), prompt)
-        places = speech.places("test")[: options.utterances]
-        print("| mel | error | over time | over bands | over frames |")
-        print("|---|---|---|---|---|")
-        for name, way in ways(options.work, recipe):
-            found = judge(way, speech, places)
-            print(
-                f"| {name} | {found.error:.3f} | {found.time:.2f} | {found.bands:.2f} "
-                f"| {found.frames:.2f} |",
-                flush=True,
-            )
-    except CbflashError as error:
-        print(f"training.flow_table: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work("flow_table", __doc__)
+    command.parser.add_argument("--utterances", type=int, default=96)
+    command.parser.add_argument("--prompt", type=int, default=125, help="tokens: 25 are a second")
+    return command.run(
+        arguments,
+        lambda given: write_table(
+            given.work, read_recipe(given.recipe), given.utterances, given.prompt
+        ),
+    )
 
 
 if __name__ == "__main__":

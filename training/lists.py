@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from cbflash.audio import Samples, write_audio
-from cbflash.errors import CbflashError, UsageError
+from cbflash.errors import UsageError
 from cbflash.files import make_folder, write_whole
 from cbflash.tokens import SAMPLE_RATE
+from training.command import Command
 from training.corpus import Corpus
 from training.corpus.plan import Part
 
@@ -113,19 +114,17 @@ def _write(path: Path, samples: Samples) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.lists", description=__doc__)
-    parser.add_argument("corpus", type=Path, metavar="CORPUS")
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--count", type=int, default=40, help="rows of each list")
-    options = parser.parse_args(arguments)
-    try:
-        corpus = Corpus(options.corpus)
+    command = Command("lists", __doc__)
+    command.parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    command.parser.add_argument("folder", type=Path, metavar="FOLDER")
+    command.parser.add_argument("--count", type=int, default=40, help="rows of each list")
+
+    def act(given: argparse.Namespace) -> None:
+        corpus = Corpus(given.corpus)
         for name in PARTS:
-            print(write_list(corpus, options.folder, name, options.count))
-    except CbflashError as error:
-        print(f"training.lists: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+            print(write_list(corpus, given.folder, name, given.count))
+
+    return command.run(arguments, act)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ Only the estimator is trained here; what it is told stays the same.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Sequence
@@ -32,10 +31,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cbflash.errors import CbflashError
 from cuda_backend.flow import Flow
 from training.assemble import read_codec
 from training.checkpoints import Checkpoints, checkpoints_in
+from training.command import Command
 from training.flow import MATCHING, FlowStage, Pace, open_speech, read_flow
 from training.prompted import Prompted, draw_noise
 from training.recipe import Recipe, read_recipe
@@ -105,16 +104,10 @@ def open_stage(work: Path, recipe: Recipe) -> FlowStage:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.mean_flow", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    options = parser.parse_args(arguments)
-    try:
-        open_stage(options.work, read_recipe(options.recipe)).train()
-    except CbflashError as error:
-        print(f"training.mean_flow: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work("mean_flow", __doc__)
+    return command.run(
+        arguments, lambda given: open_stage(given.work, read_recipe(given.recipe)).train()
+    )
 
 
 if __name__ == "__main__":

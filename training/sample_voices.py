@@ -18,11 +18,12 @@ import numpy as np
 from app.evaluate import median_pitch
 from cbflash.audio import Clip, Samples, write_audio
 from cbflash.clip_check import check_clip
-from cbflash.errors import CbflashError, UsageError
+from cbflash.errors import UsageError
 from cbflash.files import make_folder
 from cbflash.installation import assets_folder
 from cbflash.sample_voices import NAMES, clip_path
 from cbflash.tokens import SAMPLE_RATE
+from training.command import Command
 from training.corpus import Corpus
 
 SHORTEST, LONGEST = 6.0, 8.0  # seconds of a clip
@@ -113,22 +114,20 @@ def make_clips(corpus: Corpus, assets: Path) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.sample_voices",
-        description="Make the clips of the sample voices from a corpus; prints a table of them.",
+    command = Command(
+        "sample_voices",
+        "Make the clips of the sample voices from a corpus; prints a table of them.",
     )
-    parser.add_argument("corpus", type=Path, metavar="CORPUS")
-    parser.add_argument(
+    command.parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    command.parser.add_argument(
         "--assets", type=Path, metavar="FOLDER", help="(default: that of this installation)"
     )
-    options = parser.parse_args(arguments)
-    try:
-        for row in make_clips(Corpus(options.corpus), options.assets or assets_folder()):
+
+    def act(given: argparse.Namespace) -> None:
+        for row in make_clips(Corpus(given.corpus), given.assets or assets_folder()):
             print(row, flush=True)
-    except CbflashError as error:
-        print(f"training.sample_voices: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    return command.run(arguments, act)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import torch
 
 from cbflash.builtin import BUILTIN
 from cbflash.checkpoint import CONFIG, FILES, Checkpoint
-from cbflash.errors import CbflashError, ModelError
+from cbflash.errors import ModelError
 from cbflash.files import whole_folder
 from cbflash.installation import assets_folder
 from cbflash.manifest import MANIFEST, describe
@@ -26,6 +26,7 @@ from cbflash.tokenizer import TextTokenizer
 from cbflash.weights import TABLES
 from cbflash.weights.table import match
 from cuda_backend.weights import read_model
+from training.command import Command
 
 LARGEST = 25_000_000  # bytes of the folder, with card and manifest
 CARD = "README.md"
@@ -89,22 +90,19 @@ def ship(model: Path, target: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.ship",
-        description=f"Make a trained model the built-in one, with a {MANIFEST}.",
+    command = Command("ship", f"Make a trained model the built-in one, with a {MANIFEST}.")
+    command.parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a folder of training.assemble"
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a folder of training.assemble")
-    parser.add_argument(
+    command.parser.add_argument(
         "--assets", type=Path, metavar="FOLDER", help="(default: that of this installation)"
     )
-    options = parser.parse_args(arguments)
-    target = (options.assets or assets_folder()) / BUILTIN
-    try:
-        print(f"{target}: {ship(options.model, target) / 1e6:.1f} MB")
-    except CbflashError as error:
-        print(f"training.ship: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    def act(given: argparse.Namespace) -> None:
+        target = (given.assets or assets_folder()) / BUILTIN
+        print(f"{target}: {ship(given.model, target) / 1e6:.1f} MB")
+
+    return command.run(arguments, act)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from app.evaluate.rows import read_rows
 from cbflash.audio import write_audio
 from cbflash.checkpoint import Checkpoint
 from cbflash.engine import BlockResult, EngineOptions, Prompt, StepResult, Steps
-from cbflash.errors import CbflashError, UsageError
+from cbflash.errors import UsageError
 from cbflash.files import make_folder
 from cbflash.settings import Sampling
 from cbflash.synth import ChatterboxFlash
@@ -31,6 +31,7 @@ from cuda_backend.engine import TorchEngine
 from cuda_backend.machine import Machine
 from cuda_backend.t3 import T3
 from training.autoregressive import Draw, speak
+from training.command import Command
 from training.t3 import Prefix
 
 
@@ -111,30 +112,28 @@ def speak_rows(tts: ChatterboxFlash, source: str, folder: Path, sampling: Sampli
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.speak", description=__doc__)
-    parser.add_argument("model", type=Path, metavar="MODEL")
-    parser.add_argument("list", metavar="LIST")
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--temperature", type=float, default=0.8)
-    parser.add_argument("--guidance", type=float, default=0.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
+    command = Command("speak", __doc__)
+    add = command.parser.add_argument
+    add("model", type=Path, metavar="MODEL")
+    add("list", metavar="LIST")
+    add("folder", type=Path, metavar="FOLDER")
+    add("--temperature", type=float, default=0.8)
+    add("--guidance", type=float, default=0.0)
+    add("--seed", type=int, default=0)
+    add(
         "--period",
         type=int,
         default=0,
         help="tokens after which the decoder's learned positions begin anew, as in its recipe",
     )
-    options = parser.parse_args(arguments)
-    try:
+
+    def act(given: argparse.Namespace) -> None:
         sampling = Sampling(
-            temperature=options.temperature, cfg_scale=options.guidance, seed=options.seed
+            temperature=given.temperature, cfg_scale=given.guidance, seed=given.seed
         )
-        tts = load(options.model, options.period)
-        speak_rows(tts, options.list, options.folder, sampling)
-    except CbflashError as error:
-        print(f"training.speak: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+        speak_rows(load(given.model, given.period), given.list, given.folder, sampling)
+
+    return command.run(arguments, act)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Both hide each position once, in one of two complementary copies.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,11 +25,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cbflash.errors import CbflashError
 from cuda_backend.t3 import T3
 from training.annealing import Annealing
 from training.blocks import Masked, complementary, masked_logits, to_blocks
 from training.checkpoints import Checkpoints
+from training.command import Command
 from training.divergence import Divergence
 from training.loop import Losses
 from training.optimisers import make_optimisers
@@ -190,8 +189,8 @@ def _certain(index: int, like: Tensor) -> Tensor:
     return only
 
 
-def _learn(work: Path, name: str, by: By) -> None:
-    recipe = read_recipe(name)
+def learn(work: Path, recipe: Recipe, by: By) -> bool:
+    """Train a student; False if somebody stopped it."""
     stage = f"student_{by}"
     settings = replace(recipe.settings(stage, StudentSettings), by=by)
     heard = replace(
@@ -205,24 +204,17 @@ def _learn(work: Path, name: str, by: By) -> None:
     teacher = open_teacher(work, recipe)
     if by == "distill":
         speech = speech.told(read_teacher_speech(work))
-    folder = work / stage
-    StudentStage(recipe, settings, teacher, speech, folder).train()
+    with joined():
+        return StudentStage(recipe, settings, teacher, speech, work / stage).train()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.student", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    parser.add_argument("--by", choices=("paper", "distill"), default="paper")
-    options = parser.parse_args(arguments)
-    try:
-        with joined():
-            _learn(options.work, options.recipe, options.by)
-    except CbflashError as error:
-        print(f"training.student: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work("student", __doc__)
+    command.parser.add_argument("--by", choices=("paper", "distill"), default="paper")
+    return command.run(
+        arguments, lambda given: learn(given.work, read_recipe(given.recipe), given.by)
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ The head that tells the letters is thrown away.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,12 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cbflash.errors import CbflashError
 from cuda_backend.layers import Linear
 from cuda_backend.t3 import T3
 from training.alignment import read_alignment
 from training.batches import Batches
 from training.checkpoints import Checkpoints, Run, load
+from training.command import Command
 from training.corpus.plan import Part
 from training.features import Features
 from training.loop import Losses, train
@@ -234,21 +233,17 @@ def open_teacher(work: Path, recipe: Recipe) -> T3:
     return load(work / "teacher", "t3", make_decoder(recipe)).requires_grad_(False)
 
 
+def learn(work: Path, recipe: Recipe) -> bool:
+    """Train the teacher; False if somebody stopped it."""
+    speech = open_speech(work, recipe, recipe.settings("teacher", TeacherSettings))
+    with joined():
+        return TeacherStage(recipe, speech, work / "teacher").train()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.teacher", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    options = parser.parse_args(arguments)
-    try:
-        with joined():
-            recipe = read_recipe(options.recipe)
-            speech = open_speech(options.work, recipe, recipe.settings("teacher", TeacherSettings))
-            TeacherStage(recipe, speech, options.work / "teacher").train()
-    except CbflashError as error:
-        print(f"training.teacher: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work("teacher", __doc__)
+    return command.run(arguments, lambda given: learn(given.work, read_recipe(given.recipe)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ on where it was stopped.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cbflash.errors import CbflashError, UsageError
+from cbflash.errors import UsageError
 from cbflash.files import make_folder, write_whole
 from cuda_backend.t3 import T3
 from training.autoregressive import Draw, speak
-from training.recipe import read_recipe
+from training.command import Command, tell
+from training.recipe import Recipe, read_recipe
 from training.spoken import Array, Speech
 from training.t3 import Prefix
 from training.teacher import TeacherSettings, open_speech, open_teacher, taught
@@ -121,24 +121,20 @@ def read_ended(folder: Path) -> dict[int, Array]:
     return found
 
 
+def say(work: Path, recipe: Recipe) -> None:
+    """Let the teacher of a folder speak."""
+    heard = recipe.settings("teacher", TeacherSettings)
+    speech = taught(open_speech(work, recipe, heard), heard)
+    settings = recipe.settings(FOLDER, SpeechSettings)
+    teacher = open_teacher(work, recipe)
+    for done in make(work, speech, teacher, settings, recipe.seed, heard.period):
+        tell(done, settings.count, "utterances")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.teacher_speech", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    options = parser.parse_args(arguments)
-    try:
-        recipe = read_recipe(options.recipe)
-        heard = recipe.settings("teacher", TeacherSettings)
-        speech = taught(open_speech(options.work, recipe, heard), heard)
-        teacher = open_teacher(options.work, recipe)
-        settings = recipe.settings(FOLDER, SpeechSettings)
-        for done in make(options.work, speech, teacher, settings, recipe.seed, heard.period):
-            print(f"{done} of {settings.count} utterances", file=sys.stderr, flush=True)
-    except CbflashError as error:
-        print(f"training.teacher_speech: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work(FOLDER, __doc__)
+    return command.run(arguments, lambda given: say(given.work, read_recipe(given.recipe)))
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from cbflash.config import VoiceEncoderConfig
-from cbflash.errors import CbflashError, ModelError, UsageError
+from cbflash.errors import ModelError, UsageError
 from cbflash.features import voice_encoder_windows
 from cbflash.files import write_whole
 from cuda_backend.voice_encoder import VoiceEncoder
 from training.checkpoints import Checkpoints, Run
+from training.command import Command, tell
 from training.features import Features
 from training.ge2e import GE2E
 from training.loop import Losses, Report, train
@@ -224,23 +225,22 @@ def read_embeddings(work: Path) -> Floats:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog=f"python -m training.{STAGE}", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini", help="name or TOML file")
-    parser.add_argument("--device", default="cpu", help="where PyTorch trains")
-    parser.add_argument("--embed", action="store_true", help="embed all utterances, train nothing")
-    options = parser.parse_args(arguments)
-    try:
-        recipe = read_recipe(options.recipe)
-        if options.embed:
-            for done, utterances in write_embeddings(options.work, recipe):
-                if done % _TOLD == 0 or done == utterances:
-                    print(f"{done} of {utterances} utterances", file=sys.stderr, flush=True)
-            return 0
-        return 0 if teach(options.work, recipe, options.device) else 1
-    except CbflashError as error:
-        print(f"training.{STAGE}: {error}", file=sys.stderr)
-        return error.exit_code
+    command = Command.of_work(STAGE, __doc__)
+    command.parser.add_argument("--device", default="cpu", help="where PyTorch trains")
+    command.parser.add_argument(
+        "--embed", action="store_true", help="embed all utterances, train nothing"
+    )
+
+    def act(given: argparse.Namespace) -> bool:
+        recipe = read_recipe(given.recipe)
+        if not given.embed:
+            return teach(given.work, recipe, given.device)
+        for done, utterances in write_embeddings(given.work, recipe):
+            if done % _TOLD == 0 or done == utterances:
+                tell(done, utterances, "utterances")
+        return True
+
+    return command.run(arguments, act)
 
 
 if __name__ == "__main__":

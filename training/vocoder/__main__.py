@@ -17,9 +17,9 @@ import torch
 
 from app.evaluate import CLOSED
 from app.evaluate.sphinx import SphinxRecogniser
-from cbflash.errors import CbflashError
 from cuda_backend.hift import HiFT
 from training.checkpoints import Checkpoints, load
+from training.command import Command, tell
 from training.corpus import Corpus
 from training.features import Features
 from training.loop import train
@@ -70,34 +70,21 @@ def learn(recipe: Recipe, work: Path, data: Data) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        recipe = read_recipe(options.recipe)
-        data = open_data(options.work, options.mels)
-        if options.listen or options.wrong_words:
-            _listen(read_vocoder(options.work, recipe), data, options)
-        else:
-            learn(recipe, options.work, data)
-    except CbflashError as error:
-        print(f"training.vocoder: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    command = Command.of_work("vocoder", __doc__)
+    add = command.parser.add_argument
+    add("--mels", type=Path, metavar="FOLDER", help="other mels of the same frames, a flow's")
+    add("--listen", type=int, default=0, metavar="N", help="write N utterances as sound files")
+    add("--wrong-words", type=int, default=0, metavar="N", help="let a listener hear N utterances")
 
+    def act(given: argparse.Namespace) -> bool:
+        recipe = read_recipe(given.recipe)
+        data = open_data(given.work, given.mels)
+        if given.listen or given.wrong_words:
+            _listen(read_vocoder(given.work, recipe), data, given)
+            return True
+        return learn(recipe, given.work, data)
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.vocoder", description=__doc__)
-    parser.add_argument("work", type=Path, metavar="WORK")
-    parser.add_argument("--recipe", default="mini")
-    parser.add_argument(
-        "--mels", type=Path, metavar="FOLDER", help="other mels of the same frames, a flow's"
-    )
-    parser.add_argument(
-        "--listen", type=int, default=0, metavar="N", help="write N utterances as sound files"
-    )
-    parser.add_argument(
-        "--wrong-words", type=int, default=0, metavar="N", help="let a listener hear N utterances"
-    )
-    return parser
+    return command.run(arguments, act)
 
 
 def open_data(work: Path, mels: Path | None = None) -> Data:
@@ -108,7 +95,7 @@ def open_data(work: Path, mels: Path | None = None) -> Data:
     corpus, features = Corpus(work / "corpus"), Features(work / "features")
     folder = work / FOLDER / "pitch"
     for done, shards in make_pitch(corpus, features, folder):
-        print(f"pitch: {done} of {shards} shards", file=sys.stderr, flush=True)
+        tell(done, shards, "shards of pitch")
     pitch = Tracks(folder, "pitch", features)
     return Data(corpus, features, pitch, Tracks(mels, "mel", features) if mels else None)
 

@@ -1,0 +1,48 @@
+"""The commands of training, python -m training.NAME, alike in how they begin and end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cbflash.errors import CancelledError, CbflashError
+
+
+class Command:
+    """A command and its options.
+
+    name: of the module below `training`; does: what --help says.
+    """
+
+    def __init__(self, name: str, does: str | None) -> None:
+        self._name = name
+        self.parser = argparse.ArgumentParser(prog=f"python -m training.{name}", description=does)
+
+    @classmethod
+    def of_work(cls, name: str, does: str | None) -> Command:
+        """One that is told where earlier stages left their work, and the recipe."""
+        command = cls(name, does)
+        command.parser.add_argument("work", type=Path, metavar="WORK")
+        command.parser.add_argument("--recipe", default="mini", help="name or TOML file")
+        return command
+
+    def run(
+        self,
+        arguments: Sequence[str] | None,
+        act: Callable[[argparse.Namespace], bool | None],
+    ) -> int:
+        """Act by what was given; gives the exit code. act: gives False where it was stopped."""
+        options = self.parser.parse_args(arguments)
+        try:
+            finished = act(options)
+        except CbflashError as error:
+            print(f"training.{self._name}: {error}", file=sys.stderr)
+            return error.exit_code
+        return CancelledError.exit_code if finished is False else 0
+
+
+def tell(done: int, count: int, what: str) -> None:
+    """How far something is: "3 of 124 shards", on stderr."""
+    print(f"{done} of {count} {what}", file=sys.stderr, flush=True)
