@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,9 @@ from training import student
 from training.blocks import Masked, complementary, masked_logits, to_blocks
 from training.divergence import Divergence, jensen_shannon, likeliest
 from training.features import Features
+from training.optimisers import take_step
 from training.recipe import Recipe
+from training.schedule import Schedule
 from training.spoken import Speech
 from training.student import (
     By,
@@ -193,6 +197,21 @@ def test_a_run_goes_on_with_what_it_was_taught(teacher: T3, speech: Speech, tmp_
     with pytest.raises(ModelError, match="voices"):
         begun(False, voices=["ann", "bob"]).resume()
     assert begun(True, voices=["ann", "bob"]).resume()
+
+
+def test_the_rate_falls_in_the_part_of_the_run_that_is_asked_for(
+    teacher: T3, speech: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    def remember(optimisers: Mapping[str, torch.optim.Optimizer], weight: float) -> float:
+        rates.append(optimisers["muon"].param_groups[0]["lr"])
+        return take_step(optimisers, weight)
+
+    monkeypatch.setattr("training.stage.take_step", remember)
+    monkeypatch.setattr("training.stage.Schedule", partial(Schedule, warmup=1))
+    assert stage(teacher, speech, tmp_path, steps=8, decay=0.5, rate=1e-3).train()
+    assert rates == pytest.approx([1e-3] * 5 + [0.75e-3, 0.5e-3, 0.25e-3])
 
 
 # -- teacher and student ----------------------------------------------------------------------

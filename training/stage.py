@@ -52,12 +52,14 @@ class Lesson(Protocol):
 
 @dataclass(frozen=True)
 class Course:
-    """steps: of the run; rate: of learning; tokens: in a batch; seed: of the data's order."""
+    """steps: of the run; rate: of learning; tokens: in a batch; seed: of the data's order; decay:
+    part of the run, at its end, in which the rate falls to zero."""
 
     steps: int
     rate: float
     tokens: int
     seed: int
+    decay: float = Schedule.decay
 
 
 class Stage:
@@ -86,7 +88,7 @@ class Stage:
         return train(
             self._run,
             self._take,
-            Schedule(self._course.steps),
+            Schedule(self._course.steps, decay=self._course.decay),
             self._course.rate,
             self._checkpoints,
             judge=self._lesson.judge,

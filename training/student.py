@@ -48,7 +48,7 @@ By = Literal["paper", "distill"]
 class StudentSettings:
     """tokens: in a batch. block: tokens of a block in the end; annealed: part of the run in which
     blocks grow to it, doubling at equal distances. beta: of the divergence. all_voices: whether
-    it learns from all of the corpus, whoever taught its teacher."""
+    it learns from all of the corpus, whoever taught its teacher. decay: see `Course`."""
 
     by: By = "paper"
     steps: int = 2000
@@ -60,6 +60,7 @@ class StudentSettings:
     annealed: float = 0.0
     beta: float = 0.5
     all_voices: bool = False
+    decay: float = Course.decay
 
     def size(self, step: int) -> int:
         """Tokens of a block at a step."""
@@ -91,7 +92,7 @@ class StudentStage:
         self._stage = Stage(
             self,
             speech,
-            Course(settings.steps, settings.rate, settings.tokens, recipe.seed),
+            Course(settings.steps, settings.rate, settings.tokens, recipe.seed, settings.decay),
             {"t3": self.model},
             make_optimisers([self.model], settings.rate, plain=("speech_head", "emotion")),
             Checkpoints(folder, config),
