@@ -17,6 +17,7 @@ from cbflash.errors import ModelError, OutputError, UsageError
 from cbflash.files import whole_folder, write_whole
 from cbflash.manifest import describe, hash_file, read_manifest
 from cbflash.tensorfile import Array, TensorFile, TensorSpec, to_bfloat16, write_tensors
+from cbflash.tokenizer import TextTokenizer
 from cbflash.weights import TABLES
 from cbflash.weights.release import assemble, assign
 from cbflash.weights.storage import STORED, PartStorage, Precision, Storage
@@ -99,6 +100,7 @@ def convert(
     if target.exists() and target.resolve() == checkpoint.folder.resolve():
         raise UsageError(f"{target} is the source itself.", "Choose another folder for the result.")
     require_other(target)
+    TextTokenizer.open(checkpoint.files["tokenizer"], checkpoint.config.t3)
     parameters = parameter_shapes(Chatterbox(checkpoint.config))
     storage = recipe(options, parameters)
     report = progress or (lambda _: None)

@@ -180,6 +180,16 @@ def test_values_too_large_for_half_precision_are_found(tmp_path: Path, release: 
         convert(release, tmp_path / "fp16", bits=16, dtype="fp16")
 
 
+@pytest.mark.parametrize("text", ["{", '{"model": {"type": "BPE", "vocab": {}, "merges": []}}'])
+def test_a_source_whose_tokenizer_nobody_could_open_is_refused(
+    tmp_path: Path, release: Path, text: str
+) -> None:
+    (release / "tokenizer.json").write_text(text, "utf-8")
+    with pytest.raises(ModelError, match=r"tokenizer\.json"):
+        convert(release, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_source_that_changed_since_its_download_is_refused(tmp_path: Path, release: Path) -> None:
     names = [path.name for path in release.iterdir()]
     describe(release, names, {"repo": "org/model", "commit": "c" * 40}).write(release)
