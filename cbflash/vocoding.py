@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from cbflash.config import FlowConfig, HiFTConfig
 from cbflash.engine import Engine, Utterance
+from cbflash.errors import ModelError
 from cbflash.settings import Sampling
 from cbflash.tokens import SAMPLE_RATE
 
@@ -86,6 +87,17 @@ def fade_in(samples: Array, start: int = 0) -> Array:
     head = faded[: max(0, 2 * TRIM - start)]
     head *= fade[start : start + len(head)]
     return faded
+
+
+def require_sound(samples: Array) -> Array:
+    """The samples [n], if they are numbers. Raises ModelError where weights are damaged, or the
+    precision is too low for them: in a file that would be noise at full scale."""
+    if not np.isfinite(samples).all():
+        raise ModelError(
+            "What the model makes is no sound but values that are no numbers.",
+            "Its files may be damaged: cbflash models verify. If not, try --dtype float32.",
+        )
+    return samples
 
 
 def _noise(seed: int, stream: _Stream, start: int, stop: int, piece: int, width: int) -> Array:

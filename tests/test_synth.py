@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cbflash.errors import UsageError, VoiceError
-from cbflash.fake import FakeEngine
+from cbflash.engine import FloatArray
+from cbflash.errors import ModelError, UsageError, VoiceError
+from cbflash.fake import FakeEngine, FakeVocoder
 from cbflash.synth import ChatterboxFlash
 from cbflash.tokenizer import TextTokenizer
 from cbflash.voice import save_voice
@@ -97,3 +99,24 @@ def test_a_model_is_fetched_once_and_loaded(
     monkeypatch.setenv("CBFLASH_OFFLINE", "1")
     again = ChatterboxFlash.from_pretrained("someone/tiny", backend="mlx")
     assert again.engine.info.model_id == tts.engine.info.model_id
+
+
+def test_values_that_are_no_numbers_are_not_given_as_sound(
+    tts: ChatterboxFlash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file they would be noise at full scale."""
+    voice = tts.encode_voice(make_clip())
+    push = FakeVocoder.push
+
+    def damaged(self: FakeVocoder, tokens: Sequence[int], last: bool) -> FloatArray:
+        samples = push(self, tokens, last)
+        samples[-3:] = np.nan
+        return samples
+
+    monkeypatch.setattr(FakeVocoder, "push", damaged)
+    for care in (True, False):
+        with pytest.raises(ModelError, match=r"no numbers.*models verify"):
+            tts.generate(TEXTS[0], voice=voice, seed=1, care=care)
+        with pytest.raises(ModelError, match="no numbers"):
+            for _ in tts.stream(TEXTS[0], voice=voice, seed=1, care=care):
+                pass
