@@ -22,7 +22,7 @@ from cbflash.silence import SilenceGate, fade_end
 from cbflash.speech import Speech
 from cbflash.takes import Candidate, Line, Take, notes_on
 from cbflash.tokens import SAMPLES_PER_TOKEN, TOKEN_RATE
-from cbflash.vocoding import require_sound
+from cbflash.vocoding import require_finite
 
 TAKES = 3  # at most; a line is spoken again, with the next seed, when something is wrong
 _SILENT_SECONDS = 2.0  # of held silence behind a text that may be over: it is over
@@ -114,7 +114,7 @@ class Speaking:
                     break  # nothing good can follow
         rendering = time.perf_counter()
         sounds = self.engine.render([take.utterance() for take in takes], self.sampling)
-        sounds = [require_sound(sound) for sound in sounds]
+        sounds = [require_finite(sound) for sound in sounds]
         tokens = sum(len(take.tokens) for take in takes)
         self.pace.rendered(tokens, time.perf_counter() - rendering)
         return [
@@ -221,7 +221,7 @@ class _Stream:
     def push(self, last: bool) -> FloatArray:
         """Render what waits; the samples that may be heard by now."""
         tokens = self.take.tokens[self._pushed : self._keep]
-        samples = require_sound(self.vocoder.push(tokens, last))
+        samples = require_finite(self.vocoder.push(tokens, last))
         if self._keep is not None:  # in the middle of a sound
             samples = fade_end(samples)
         self._pushed += len(tokens)

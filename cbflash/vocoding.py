@@ -89,12 +89,12 @@ def fade_in(samples: Array, start: int = 0) -> Array:
     return faded
 
 
-def require_sound(samples: Array) -> Array:
+def require_finite(samples: Array) -> Array:
     """The samples [n], if they are numbers. Raises ModelError where weights are damaged, or the
     precision is too low for them: in a file that would be noise at full scale."""
     if not np.isfinite(samples).all():
         raise ModelError(
-            "What the model makes is no sound but values that are no numbers.",
+            "What the model made of it is no sound: it holds values that are not numbers.",
             "Its files may be damaged: cbflash models verify. If not, try --dtype float32.",
         )
     return samples

@@ -115,8 +115,8 @@ def test_values_that_are_no_numbers_are_not_given_as_sound(
 
     monkeypatch.setattr(FakeVocoder, "push", damaged)
     for care in (True, False):
-        with pytest.raises(ModelError, match=r"no numbers.*models verify"):
+        with pytest.raises(ModelError, match=r"not numbers.*models verify"):
             tts.generate(TEXTS[0], voice=voice, seed=1, care=care)
-        with pytest.raises(ModelError, match="no numbers"):
+        with pytest.raises(ModelError, match="not numbers"):
             for _ in tts.stream(TEXTS[0], voice=voice, seed=1, care=care):
                 pass

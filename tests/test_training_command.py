@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,17 @@ def test_options_nobody_knows_are_refused(capsys: pytest.CaptureFixture[str]) ->
 def test_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     tell(3, 124, "shards")
     assert capsys.readouterr().err == "3 of 124 shards\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_words(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(options: argparse.Namespace) -> None:
+        signal.raise_signal(number)
+        raise AssertionError("it goes on")
+
+    before = signal.getsignal(number)
+    assert Command("song", None).run([], act) == CancelledError.exit_code
+    assert "Stopped. The same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(number) == before

@@ -224,6 +224,7 @@ def test_the_output_is_not_replaced_unasked(tmp_path: Path, distil: Distil) -> N
         (("--rank", 0), 2, "rank is 0; it must be at least 1."),
         (("--beta", 1.5), 2, "beta is 1.5; it must be between 0 and 1."),
         (("--rate", 0), 2, "rate is 0.0; it must be more than 0."),
+        (("--period", -1), 2, "period is -1; it must be at least 0."),
         (("--top-p", 0), 2, "top-p and min-p must be between 0 and 1."),
         (("--repetition", 0), 2, "temperature, guidance and repetition must not be negative."),
         (("--longest", 0), 2, "--longest and --together must be more than 0."),

@@ -511,6 +511,8 @@ def test_mels_are_those_that_the_flow_makes_in_use(
 def test_mels_that_are_there_are_not_made_again(trained: Path, tmp_path: Path) -> None:
     features = Features(trained / "features")
     speech, way = speech_of(trained), in_use(read_flow(trained / "flow", SIZES), 2)
+    for name in ("stopped", "whole"):
+        (tmp_path / name).mkdir()
     begun = flow_mels.make(way, speech, features, tmp_path / "stopped")
     assert next(begun) == 1
     begun.close()
@@ -521,3 +523,17 @@ def test_mels_that_are_there_are_not_made_again(trained: Path, tmp_path: Path) -
     assert list(flow_mels.make(way, speech, features, tmp_path / "whole")) == [1, 2]
     stopped, whole = (made_mels(tmp_path / name, features) for name in ("stopped", "whole"))
     assert np.array_equal(stopped, whole)
+
+
+def test_mels_of_another_flow_are_not_mixed(tmp_path: Path) -> None:
+    settings, tokens = flow_mels.MelSettings(), np.arange(9, dtype=np.uint16)
+    flow_mels.claim(tmp_path, made_flow(), tokens, settings)
+    flow_mels.claim(tmp_path, made_flow(), tokens, settings)
+    others = [
+        (made_flow(2), tokens, settings),
+        (made_flow(), tokens + 1, settings),
+        (made_flow(), tokens, dataclasses.replace(settings, steps=4)),
+    ]
+    for flow, others_tokens, other_settings in others:
+        with pytest.raises(UsageError, match=r"another flow.*Remove it"):
+            flow_mels.claim(tmp_path, flow, others_tokens, other_settings)

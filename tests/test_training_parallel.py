@@ -49,10 +49,19 @@ def begin(folder: Path, signalled: int, failing: int = NOBODY) -> list[subproces
 
 def run_together(folder: Path, signalled: int) -> list[dict[str, Any]]:
     """What two processes print that end well."""
-    processes = begin(folder, signalled)
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    return sorted(map(json.loads, outputs), key=lambda one: int(one["rank"]))
+    said = ended(begin(folder, signalled))
+    assert [code for code, _, _ in said] == [0, 0], said
+    return sorted((json.loads(out) for _, out, _ in said), key=lambda one: int(one["rank"]))
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Their codes and what they said, on stdout and stderr."""
+    try:
+        said = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(one.returncode, *both) for one, both in zip(processes, said, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +97,7 @@ def test_two_processes_learn_the_same_and_are_stopped_together(
 
 
 def test_who_fails_waits_for_nobody_and_the_other_does_not_wait_for_ever(tmp_path: Path) -> None:
-    other, failing = begin(tmp_path, NOBODY, failing=1)
-    _, said = failing.communicate(timeout=300)
-    assert (failing.returncode, "as it was asked to" in said) == (1, True)
-    _, said = other.communicate(timeout=300)
-    assert other.returncode != 0
-    assert "as it was asked to" not in said
+    (other, _, lost), (failed, _, told) = ended(begin(tmp_path, NOBODY, failing=1))
+    assert (failed, "as it was asked to" in told) == (1, True)
+    assert other != 0
+    assert "as it was asked to" not in lost

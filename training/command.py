@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cbflash.errors import CancelledError, CbflashError
@@ -36,11 +39,32 @@ class Command:
         """Act by what was given; gives the exit code. act: gives False where it was stopped."""
         options = self.parser.parse_args(arguments)
         try:
-            finished = act(options)
+            with _ended_like_ctrl_c():
+                finished = act(options)
+        except KeyboardInterrupt:
+            print("\nStopped. The same command goes on from what is there.", file=sys.stderr)
+            return CancelledError.exit_code
         except CbflashError as error:
             print(f"training.{self._name}: {error}", file=sys.stderr)
             return error.exit_code
         return CancelledError.exit_code if finished is False else 0
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM, too, ends what is under way in words."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where no signal arrives
+        return
+    old = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 def tell(done: int, count: int, what: str) -> None:

@@ -121,6 +121,16 @@ class Features:
             found.setdefault(self.items[place].speaker, []).append(place)
         return found
 
+    def heard(self) -> dict[str, list[int]]:
+        """The places of what a speaker's voice may be taken from: utterances for training or, of
+        those who have none, for tests; of small corpora, where there are neither, all others."""
+        found: dict[str, list[int]] = {}
+        parts: tuple[Part, ...] = ("train", "test", "valid", "closed")
+        for part in parts:
+            for name, places in self.speakers(part).items():
+                found.setdefault(name, places)
+        return found
+
 
 def extract(samples24k: Array) -> tuple[int, dict[str, Array]]:
     """Tokens T and the arrays of an utterance, float32 samples [n]."""

@@ -10,15 +10,21 @@ features are; the same command makes what is not there yet.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from cbflash.errors import UsageError
 from cbflash.files import make_folder, write_whole
+from cuda_backend.flow import Flow
 from training.assemble import read_codec
 from training.command import Command, tell
 from training.features import Features
@@ -27,8 +33,12 @@ from training.flow_table import Way, in_use, noise_in_use
 from training.mean_flow import MEAN_FLOW
 from training.prompted import PromptedSpeech
 from training.recipe import Recipe, read_recipe
+from training.spoken import read_tokens
+
+Array = npt.NDArray[Any]
 
 FOLDER = "flow_mels"  # of WORK
+ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
@@ -39,10 +49,26 @@ class MelSettings:
     prompt: tuple[int, int] = (25, 75)
 
 
+def claim(folder: Path, flow: Flow, tokens: Array, settings: MelSettings) -> None:
+    """Note what the mels of a folder are made of. Raises UsageError where it is something else."""
+    digest = hashlib.sha256(tokens.tobytes())
+    for name, tensor in sorted(flow.state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    text = json.dumps(asdict(settings) | {"flow and tokens": digest.hexdigest()}, indent=1)
+    path = make_folder(folder) / ORIGIN
+    if not path.exists():
+        with write_whole(path) as file:
+            file.write(text.encode())
+    elif path.read_text("utf-8") != text:
+        raise UsageError(
+            f"{folder} holds mels of another flow, other tokens or another way.",
+            "Remove it, and they are made anew.",
+        )
+
+
 @torch.inference_mode()
 def make(way: Way, speech: PromptedSpeech, features: Features, folder: Path) -> Iterator[int]:
     """Write the shards that are not there yet; yields how many are, after each."""
-    make_folder(folder)
     for done, (name, places) in enumerate(features.shards(), 1):
         path = folder / f"{name}.mel.npy"
         if not path.exists():
@@ -59,8 +85,10 @@ def make(way: Way, speech: PromptedSpeech, features: Features, folder: Path) -> 
 def write(work: Path, recipe: Recipe) -> None:
     """Make the mels of a folder that are not there yet."""
     settings = recipe.settings(FOLDER, MelSettings)
+    flow = read_flow(work / MEAN_FLOW, recipe.sizes)
+    claim(work / FOLDER, flow, read_tokens(work), settings)
     speech = open_speech(work, read_codec(work, recipe.sizes), settings.prompt)
-    way = in_use(read_flow(work / MEAN_FLOW, recipe.sizes), settings.steps)
+    way = in_use(flow, settings.steps)
     features = Features(work / "features")
     count = len(features.shards())
     for done in make(way, speech, features, work / FOLDER):

@@ -117,7 +117,7 @@ def judge(way: Way, speech: PromptedSpeech, places: Sequence[int]) -> Likeness:
 
 
 def noise_in_use(batch: Prompted, seed: int) -> np.ndarray:
-    """[F, m], as the one utterance of a batch has it in use."""
+    """[F, m], as one utterance of a batch has it in use."""
     _, frames, mels = batch.mel.shape
     prompt = batch.spoken.start
     return np.concatenate(

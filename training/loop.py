@@ -63,7 +63,7 @@ def train(
     report: Report | None = None,
     until: Callable[[], bool] | None = None,
 ) -> bool:
-    """Take steps until the schedule is over; False if somebody stopped it before.
+    """Take steps until the schedule is over; False if somebody stopped it.
 
     take: one step, forwards, backwards and of the optimisers; gives its losses. judge: losses on
     what is not trained on, every `judged` steps and at the end. Ctrl-C and SIGTERM end the run
@@ -72,7 +72,7 @@ def train(
     report = report or Report()
     if checkpoints.resume(run) and is_first():
         report.say(f"going on from step {run.step}")
-    with _stoppable(until) as stopped:
+    with _stoppable() as asked:
         while run.step < schedule.steps:
             set_rate(run.optimisers, rate * schedule(run.step))
             losses = take()
@@ -82,14 +82,14 @@ def train(
                 report.add(losses, run.step, schedule.steps)
             if first and judge is not None and (ended or run.step % judged == 0):
                 _say(report, run.step, judge())
-            over = ended or any_of(stopped())
+            over = ended or any_of(asked() or (until is not None and until()))
             if first and over:
                 checkpoints.save(run)
             if over:
                 break
             if first:
                 checkpoints.save_if_due(run)
-    return run.step >= schedule.steps
+        return run.step >= schedule.steps and not any_of(asked())
 
 
 def _say(report: Report, step: int, losses: Losses) -> None:
@@ -98,10 +98,9 @@ def _say(report: Report, step: int, losses: Losses) -> None:
 
 
 @contextmanager
-def _stoppable(until: Callable[[], bool] | None) -> Iterator[Callable[[], bool]]:
-    """Whether a signal asked to stop, or `until` does; the next signal is not caught, but from a
-    launcher, which passes on what its processes had from the keyboard themselves, and does not
-    wait for ever."""
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Whether a signal asked to stop; the next one is not caught, but from a launcher, which passes
+    on what its processes had from the keyboard themselves, and does not wait for ever."""
     asked = False
 
     def ask(number: int, frame: object) -> None:
@@ -112,7 +111,7 @@ def _stoppable(until: Callable[[], bool] | None) -> Iterator[Callable[[], bool]]
 
     old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: (until is not None and until()) or asked
+        yield lambda: asked
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -70,10 +70,7 @@ class PromptedSpeech:
                 "Run the stage of the codec again.",
             )
         self._tokens = np.split(tokens.astype(np.int64), ends[:-1])
-        parts: tuple[Part, ...] = ("train", "test")
-        self._said = {
-            name: places for part in parts for name, places in features.speakers(part).items()
-        }
+        self._said = features.heard()
 
     def places(self, part: Part) -> list[int]:
         return self._features.part(part)

@@ -1,7 +1,8 @@
 """An autoregressive decoder, heard: the command
-python -m training.speak MODEL LIST FOLDER --temperature 0.8
+python -m training.speak MODEL LIST FOLDER --temperature 0.8 --period 16
 
-MODEL is a folder whose decoder is a teacher's (`training.assemble --decoder teacher`), LIST the
+MODEL is a folder whose decoder is a teacher's (`training.assemble --decoder teacher`), and --period
+that of its recipe, which no folder tells; LIST the
 JSON lines of `cbflash eval`. A wav for each row goes to FOLDER, which `cbflash eval LIST --speech
 FOLDER` listens to. Everything but the decoder is the product's.
 """

@@ -126,13 +126,7 @@ class Speech:
         ids = LetterIds(config)
         self._texts = [ids(item.text).numpy() for item in features.items]
         self._space = ids(" ").numpy()
-        self._said = {
-            item.speaker: np.array(places)
-            for part in ("train", "test")
-            for item, places in (
-                (features.items[places[0]], places) for places in features.speakers(part).values()
-            )
-        }
+        self._said = {name: np.array(places) for name, places in features.heard().items()}
         self._pairing = (pairs, seed)
         self.pairs = self._draw_pairs()
 

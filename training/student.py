@@ -3,8 +3,8 @@ python -m training.student WORK --recipe mini --by paper
 
 Two ways, from the same teacher:
 
-paper     Chatterbox-Flash's own: the corpus' tokens, cross-entropy of masked positions, blocks of
-          one size from the beginning.
+paper     Chatterbox-Flash's own: the corpus' tokens, cross-entropy of masked positions; blocks
+          of one size from the beginning or, where the recipe says so (`annealed`), growing to it.
 distill   without data: the teacher speaks (`training.teacher_speech`), and what it would have
           said next is what each masked position shall expect; the generalised Jensen-Shannon
           divergence of the two distributions. Blocks grow from one token to whole ones.
@@ -33,7 +33,7 @@ from training.command import Command
 from training.divergence import Divergence
 from training.loop import Losses
 from training.optimisers import make_optimisers
-from training.parallel import joined
+from training.parallel import joined, launched
 from training.recipe import Recipe, read_recipe
 from training.spoken import Speech, Spoken
 from training.stage import Course, Stage
@@ -47,8 +47,8 @@ By = Literal["paper", "distill"]
 @dataclass(frozen=True)
 class StudentSettings:
     """tokens: in a batch. block: tokens of a block in the end; annealed: part of the run in which
-    blocks grow to it, doubling at equal distances. beta: of the divergence. all_voices: whether
-    it learns from all of the corpus, whoever taught its teacher. decay: see `Course`."""
+    blocks grow to it, doubling at equal distances. beta: of the divergence. decay: see
+    `Course`."""
 
     by: By = "paper"
     steps: int = 2000
@@ -59,7 +59,6 @@ class StudentSettings:
     block: int = 16
     annealed: float = 0.0
     beta: float = 0.5
-    all_voices: bool = False
     decay: float = Course.decay
 
     def size(self, step: int) -> int:
@@ -87,7 +86,7 @@ class StudentStage:
         self._divergence = Divergence(settings.beta)
         config = asdict(settings) | {"t3": asdict(recipe.sizes.t3), "seed": recipe.seed}
         config["period"] = self._period
-        config["voices"] = [] if settings.all_voices else [*taught_by.voices, taught_by.strangers]
+        config["voices"] = [*taught_by.voices, taught_by.strangers]
         del config["steps"]  # a run may be lengthened
         self._stage = Stage(
             self,
@@ -191,7 +190,8 @@ def _certain(index: int, like: Tensor) -> Tensor:
 
 
 def learn(work: Path, recipe: Recipe, by: By) -> bool:
-    """Train a student; False if somebody stopped it."""
+    """Train a student; False if somebody stopped it, and no launcher would take
+    that for a failure."""
     stage = f"student_{by}"
     settings = replace(recipe.settings(stage, StudentSettings), by=by)
     heard = replace(
@@ -199,14 +199,12 @@ def learn(work: Path, recipe: Recipe, by: By) -> bool:
         pairs=settings.pairs,
         unconditional=settings.unconditional,
     )
-    speech = open_speech(work, recipe, heard)
-    if not settings.all_voices:
-        speech = taught(speech, heard)
+    speech = taught(open_speech(work, recipe, heard), heard)
     teacher = open_teacher(work, recipe)
     if by == "distill":
         speech = speech.told(read_teacher_speech(work))
     with joined():
-        return StudentStage(recipe, settings, teacher, speech, work / stage).train()
+        return StudentStage(recipe, settings, teacher, speech, work / stage).train() or launched()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -32,7 +32,7 @@ from training.corpus.plan import Part
 from training.features import Features
 from training.loop import Losses, train
 from training.optimisers import make_optimisers, take_step
-from training.parallel import joined, rows_of
+from training.parallel import joined, launched, rows_of
 from training.parameters import trainable
 from training.recipe import Recipe, read_recipe
 from training.schedule import Schedule
@@ -50,7 +50,7 @@ class TeacherSettings:
     letters' loss beside that of the tokens.
 
     voices: of the corpus, whose speech is learnt, all if there are none; strangers: see
-    `training.spoken`. all_voices: steps in the beginning in which all are learnt from all the same.
+    `training.spoken`.
     period: tokens after which learned positions begin anew, as in the blocks of a student, so that
     it finds them where its teacher had them; 0: never, as in the autoregressive Chatterbox.
     """
@@ -63,7 +63,6 @@ class TeacherSettings:
     spelling: float = 0.3
     voices: tuple[str, ...] = ()
     strangers: float = 0.0
-    all_voices: int = 0
     period: int = 0
 
 
@@ -108,14 +107,6 @@ class Spelling(nn.Module):
         return F.cross_entropy(scores.flatten(0, 1), targets.flatten())
 
 
-class _Taught:
-    """Utterances and their batches."""
-
-    def __init__(self, speech: Speech, settings: TeacherSettings, seed: int) -> None:
-        self.speech = speech
-        self.batches = Batches(speech.places("train"), speech.length, settings.tokens, seed)
-
-
 class TeacherStage:
     """The run of this stage."""
 
@@ -125,10 +116,10 @@ class TeacherStage:
         with torch.device("meta"):
             spelling = Spelling(self.model)
         self.spelling = trainable(spelling, recipe.seed)
-        self._taught = [
-            _Taught(one, self.settings, recipe.seed)
-            for one in (speech, taught(speech, self.settings))
-        ]
+        self._speech = taught(speech, self.settings)
+        self._batches = Batches(
+            self._speech.places("train"), self._speech.length, self.settings.tokens, recipe.seed
+        )
         self._run = Run(
             {"t3": self.model, "spelling": self.spelling},
             make_optimisers(
@@ -159,10 +150,8 @@ class TeacherStage:
         return self._checkpoints.resume(self._run)
 
     def _take(self) -> Losses:
-        step = self._run.step
-        now = self._taught[0 if step < self.settings.all_voices else -1]
-        places = now.batches(step)
-        batch = now.speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
+        places = self._batches(self._run.step)
+        batch = self._speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
         with self.spelling.listening() as heard:
             loss = next_token_loss(self.model, batch, self.settings.period)
         with torch.autocast(batch.speech.device.type, torch.bfloat16):
@@ -174,7 +163,7 @@ class TeacherStage:
     @torch.no_grad()
     def judge(self) -> Losses:
         """The loss on unseen texts by known speakers, and by unknown ones."""
-        speech = self._taught[-1].speech
+        speech = self._speech
         parts: tuple[Part, ...] = ("valid", "test", "closed")
         return {
             part: judge_part(self.model, speech, part, self.settings.period)
@@ -224,7 +213,7 @@ def open_speech(work: Path, recipe: Recipe, settings: TeacherSettings) -> Speech
 
 
 def taught(speech: Speech, settings: TeacherSettings) -> Speech:
-    """What of it is learnt in the end."""
+    """What of it is learnt."""
     return speech.only(settings.voices, settings.strangers) if settings.voices else speech
 
 
@@ -234,10 +223,11 @@ def open_teacher(work: Path, recipe: Recipe) -> T3:
 
 
 def learn(work: Path, recipe: Recipe) -> bool:
-    """Train the teacher; False if somebody stopped it."""
+    """Train the teacher; False if somebody stopped it, and no launcher would take
+    that for a failure."""
     speech = open_speech(work, recipe, recipe.settings("teacher", TeacherSettings))
     with joined():
-        return TeacherStage(recipe, speech, work / "teacher").train()
+        return TeacherStage(recipe, speech, work / "teacher").train() or launched()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 """What the teacher says of the corpus' texts: the command
-python -m training.teacher_speech WORK --recipe mini --count 4000
+python -m training.teacher_speech WORK --recipe mini
 
 The labels of distillation without data: texts and voices go in, and no recorded speech is copied.
 Utterances are drawn from the training part; each goes to a file of its batch, and the command goes
@@ -128,7 +128,7 @@ def say(work: Path, recipe: Recipe) -> None:
     settings = recipe.settings(FOLDER, SpeechSettings)
     teacher = open_teacher(work, recipe)
     for done in make(work, speech, teacher, settings, recipe.seed, heard.period):
-        tell(done, settings.count, "utterances")
+        tell(done, min(settings.count, len(speech.places("train", pairs=False))), "utterances")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

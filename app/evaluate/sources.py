@@ -26,6 +26,7 @@ from cbflash.speech import Tally
 from cbflash.synth import ChatterboxFlash
 from cbflash.text_stream import SentenceBegun
 from cbflash.tokens import SAMPLE_RATE, SAMPLES_PER_TOKEN, TOKEN_RATE
+from cbflash.vocoding import require_finite
 from cbflash.voice import Voice
 
 OnStep = Callable[[StepResult | BlockResult], None]
@@ -128,7 +129,7 @@ class Codec:
         tokens = speech_tokens(clip, self.tts.engine.encoders)
         utterance = Utterance(tokens, voice, seed_of(seed, row))
         [samples] = self.tts.engine.render([utterance], self.sampling)
-        return Made(samples, Effort(time.perf_counter() - begun, len(tokens)))
+        return Made(require_finite(samples), Effort(time.perf_counter() - begun, len(tokens)))
 
 
 def recording_of(row: Row, folder: Path | None) -> Path:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cbflash.errors import CancelledError, CbflashError
+from training.command import Command
 from training.corpus.corpus import Corpus
 from training.corpus.make import Recipe, make_corpus
 from training.corpus.plan import PARTS
@@ -16,30 +16,16 @@ from training.corpus.progress import ProgressLines
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    options = _parser().parse_args(arguments)
-    recipe = Recipe(options.hours, options.seed, roots=(Path("/"), *options.packages))
-    try:
-        make_corpus(options.folder, recipe, ProgressLines(), options.workers)
-        _print_summary(Corpus(options.folder))
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        return CancelledError.exit_code
-    except CbflashError as error:
-        print(f"training.corpus: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.corpus",
-        description="Make a corpus of synthetic speech. Stopped, it goes on with the same command.",
+    command = Command(
+        "corpus",
+        "Make a corpus of synthetic speech. Stopped, it goes on with the same command.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--hours", type=_positive, default=Recipe.hours, help="of speech, about")
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--workers", type=_count, default=1, help="processes")
-    parser.add_argument(
+    add = command.parser.add_argument
+    add("folder", type=Path, metavar="FOLDER")
+    add("--hours", type=_positive, default=Recipe.hours, help="of speech, about")
+    add("--seed", type=int, default=Recipe.seed)
+    add("--workers", type=_count, default=1, help="processes")
+    add(
         "--packages",
         type=Path,
         action="append",
@@ -47,7 +33,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where Debian packages of texts were unpacked instead of installed",
     )
-    return parser
+
+    def act(given: argparse.Namespace) -> None:
+        recipe = Recipe(given.hours, given.seed, roots=(Path("/"), *given.packages))
+        make_corpus(given.folder, recipe, ProgressLines(), given.workers)
+        _print_summary(Corpus(given.folder))
+
+    return command.run(arguments, act)
 
 
 def _positive(text: str) -> float:

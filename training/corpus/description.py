@@ -19,7 +19,7 @@ FORMAT = 1
 class Description:
     """engines: name -> version. texts: digest of all sentences. shards: how many it will have.
 
-    speakers: name -> its voice, engine, shape, and whether it is for tests.
+    speakers: name -> its voice, engine, shape, share, and whether it is for tests.
     """
 
     hours: float
@@ -37,6 +37,7 @@ def describe_speakers(cast: Sequence[Speaker]) -> dict[str, dict[str, object]]:
             "voice": speaker.voice.name,
             "engine": speaker.voice.engine,
             "test": speaker.test,
+            "share": speaker.voice.share,
             "shape": asdict(speaker.shape),
         }
         for speaker in cast

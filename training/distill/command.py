@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from app.launching import STOPPED
 from app.spelling import spell_count, spell_seconds
 from cbflash.errors import CbflashError, EngineError, OutputError
 from cbflash.tokens import TOKEN_RATE
@@ -27,7 +28,6 @@ from training.distill.work import Work
 from training.distill.write import write_student
 from training.stage import Course, Stage
 
-STOPPED = 130
 AGAIN = "The same command goes on from there."
 
 Clock = Callable[[], float]

@@ -100,7 +100,8 @@ class Lesson:
     def _apart(self, batch: Masked) -> Tensor:
         """The divergence at each position that is to be learnt, in nats, [n]."""
         narrow = self._settings.bf16
-        told = teacher_logits(self._teacher, batch, self._settings.draw.untold, narrow)
+        draw = self._settings.draw
+        told = teacher_logits(self._teacher, batch, draw.untold, narrow, draw.period)
         with torch.autocast(batch.clean.device.type, torch.bfloat16, enabled=narrow):
             scores = masked_logits(self._student, batch)
         return self._divergence(told, scores.float())

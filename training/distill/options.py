@@ -67,6 +67,13 @@ def _add_speaking(p: argparse.ArgumentParser) -> None:
         help="what the teacher lacks where it is not told what to say: the text, as in Chatterbox, "
         "or the voice too, as in models trained here (text)",
     )
+    g.add_argument(
+        "--period",
+        type=int,
+        default=0,
+        help="tokens after which the teacher's learned positions begin anew; 0: never, as in "
+        "Chatterbox (0)",
+    )
     g.add_argument("--longest", type=float, default=40.0, help="seconds of a text (40)")
     g.add_argument("--together", type=int, default=16, help="texts spoken at once (16)")
 
@@ -136,6 +143,7 @@ def read_settings(options: argparse.Namespace, sizes: T3Config) -> Settings:
             min_p=options.min_p,
             repetition=options.repetition,
             untold=options.untold,
+            period=options.period,
         ),
         speakers=options.together,
         seed=options.seed,

@@ -48,6 +48,8 @@ class Settings:
         for name in ("annealed", "beta", "unconditional"):
             if not 0 <= vars(self)[name] <= 1:
                 raise _wrong(name, vars(self)[name], "between 0 and 1")
+        if self.draw.period < 0:
+            raise _wrong("period", self.draw.period, "at least 0")
         if not (0 < self.draw.top_p <= 1 and 0 <= self.draw.min_p <= 1):
             raise UsageError("top-p and min-p must be between 0 and 1.")
         if self.draw.temperature < 0 or self.draw.scale < 0 or self.draw.repetition <= 0:

@@ -54,7 +54,7 @@ def make_pitch(corpus: Corpus, features: Features, folder: Path) -> Iterator[tup
     """Write the pitch of the mel frames of all utterances, shard by shard, what is not there yet;
     yields how many shards are done, of how many."""
     make_folder(folder)
-    shards = sorted(path.stem for path in features.folder.glob("*.json"))
+    shards = [name for name, _ in features.shards()]
     places = {item.number: place for place, item in enumerate(features.items)}
     left = [shard for shard in shards if not (folder / f"{shard}.pitch.npy").exists()]
     for done, shard in enumerate(left, len(shards) - len(left) + 1):
