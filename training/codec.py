@@ -41,6 +41,7 @@ from training.alignment import align
 from training.batches import Batches
 from training.checkpoints import Checkpoints, Run
 from training.command import Command
+from training.devices import Device, find_device
 from training.disguise import Disguise
 from training.features import Features
 from training.fsq import codes, straight_through
@@ -178,6 +179,17 @@ class Batch:
     letters: list[Tensor]
     speakers: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        return Batch(
+            self.log_mel.to(device),
+            self.prompt_log_mel.to(device),
+            self.known.to(device),
+            self.fbank.to(device),
+            self.mel.to(device),
+            [one.to(device) for one in self.letters],
+            self.speakers.to(device),
+        )
+
 
 class Material:
     """Utterances with two others of the same speaker: one is the prompt, one the reference."""
@@ -252,14 +264,17 @@ class Material:
 class CodecStage:
     """The run of this stage; also the way back to what it learnt."""
 
-    def __init__(self, recipe: Recipe, features: Features, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, features: Features, folder: Path, device: Device = "cpu"
+    ) -> None:
         self.settings = recipe.settings("codec", CodecSettings)
+        self._device = torch.device(device)
         self.sizes = recipe.sizes
         self._features = features
         self._material = Material(features, recipe.sizes, self.settings)
         with torch.device("meta"):
             codec = Codec(recipe.sizes, len(self._material.speakers))
-        self.codec = trainable(codec, recipe.seed)
+        self.codec = trainable(codec, recipe.seed, device)
         self._run = Run(
             {"codec": self.codec},
             make_optimisers([self.codec], self.settings.rate),
@@ -277,7 +292,7 @@ class CodecStage:
         )
 
     def train(self) -> bool:
-        first = self._material.batch(self._batches(0), np.random.default_rng(0))
+        first = self._material.batch(self._batches(0), np.random.default_rng(0)).to(self._device)
         settle(self.codec.x_vector, first.fbank)
         self.codec.begin_at(first.mel.mean(dim=(0, 1)))
         schedule = Schedule(self.settings.steps)
@@ -297,7 +312,7 @@ class CodecStage:
 
     def _take(self) -> Losses:
         batch = self._material.batch(self._batches(self._run.step), self._run.numbers, True)
-        losses = self._losses(batch)
+        losses = self._losses(batch.to(self._device))
         total = (
             losses["mel"]
             + self.settings.letters * losses["letters"]
@@ -308,7 +323,7 @@ class CodecStage:
         return {name: loss.item() for name, loss in losses.items()} | {"gradient": norm}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self._device.type, torch.bfloat16):
             mel, values, x_vector = self.codec(
                 batch.log_mel, batch.prompt_log_mel, batch.known, batch.fbank
             )
@@ -341,12 +356,12 @@ class CodecStage:
         self.codec.eval()
         groups = [places[begin : begin + 8] for begin in range(0, len(places), 8)]
         for group in groups:
-            batch = self._material.batch(group, numbers)
+            batch = self._material.batch(group, numbers).to(self._device)
             losses = self._losses(batch)
             for name in ("mel", "letters"):
                 sums[name] = sums.get(name, 0.0) + float(losses[name]) / len(groups)
             ids = tokenizer(batch.log_mel)
-            counts += np.bincount(ids.flatten().numpy(), minlength=len(counts))
+            counts += np.bincount(ids.flatten().cpu().numpy(), minlength=len(counts))
         self.codec.train()
         shares = counts[counts > 0] / counts.sum()
         entropy = float(-(shares * np.log2(shares)).sum())
@@ -360,8 +375,8 @@ def write_tokens(stage: CodecStage, features: Features, folder: Path) -> None:
 
     Raises OutputError where a file cannot be written.
     """
-    tokenizer = frozen(stage.codec.trained_tokenizer())
-    heads, letters = stage.codec.heads, LetterIds(stage.sizes.t3)
+    tokenizer = frozen(stage.codec.trained_tokenizer().cpu())
+    heads, letters = copy.deepcopy(stage.codec.heads).cpu(), LetterIds(stage.sizes.t3)
     every = codes(stage.sizes.s3tokenizer)
     tokens, alignment = [], []
     for place, item in enumerate(features.items):
@@ -375,10 +390,10 @@ def write_tokens(stage: CodecStage, features: Features, folder: Path) -> None:
             np.save(file, np.concatenate(found).astype(np.uint16))
 
 
-def learn(work: Path, recipe: Recipe) -> bool:
+def learn(work: Path, recipe: Recipe, device: str) -> bool:
     """Train the codec and write what decoders learn from; False if somebody stopped it."""
     features = Features(work / "features")
-    stage = CodecStage(recipe, features, work / "codec")
+    stage = CodecStage(recipe, features, work / "codec", find_device(device))
     if not stage.train():
         return False
     write_tokens(stage, features, work / "codec")
@@ -387,8 +402,10 @@ def learn(work: Path, recipe: Recipe) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work("codec", __doc__)
-    return command.run(arguments, lambda given: learn(given.work, read_recipe(given.recipe)))
+    command = Command.of_training("codec", __doc__)
+    return command.run(
+        arguments, lambda given: learn(given.work, read_recipe(given.recipe), given.device)
+    )
 
 
 if __name__ == "__main__":

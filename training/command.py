@@ -31,6 +31,15 @@ class Command:
         command.parser.add_argument("--recipe", default="mini", help="name or TOML file")
         return command
 
+    @classmethod
+    def of_training(cls, name: str, does: str | None) -> Command:
+        """One that trains, too, and is told where."""
+        command = cls.of_work(name, does)
+        command.parser.add_argument(
+            "--device", choices=("cpu", "cuda"), default="cpu", help="where PyTorch trains (cpu)"
+        )
+        return command
+
     def run(
         self,
         arguments: Sequence[str] | None,

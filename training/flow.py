@@ -30,6 +30,7 @@ from training.batches import Batches
 from training.checkpoints import Checkpoints, Run, load
 from training.codec import Codec
 from training.command import Command
+from training.devices import find_device
 from training.estimator_start import begin_straight
 from training.features import Features
 from training.loop import Losses, train
@@ -80,9 +81,9 @@ class FlowMatching:
     unconditional: float
 
     def __call__(self, flow: Flow, batch: Prompted, numbers: np.random.Generator) -> Tensor:
-        noise, rows = draw_noise(batch, numbers), len(batch.mel)
-        t = draw_times(numbers, rows)
-        nothing = torch.from_numpy(numbers.random(rows) < self.unconditional)
+        noise, rows, device = draw_noise(batch, numbers), len(batch.mel), batch.mel.device
+        t = draw_times(numbers, rows).to(device)
+        nothing = torch.from_numpy(numbers.random(rows) < self.unconditional).to(device)
         field = Told.of(flow, batch).without(nothing).field(flow)
         velocity = field(between(noise, batch.mel, t), t, t)
         return F.mse_loss(velocity, batch.mel - noise)
@@ -94,6 +95,7 @@ class FlowStage:
     def __init__(
         self, flow: Flow, loss: Loss, speech: PromptedSpeech, pace: Pace, checkpoints: Checkpoints
     ) -> None:
+        """All happens where the flow is."""
         self.flow = flow
         self._loss = loss
         self._speech = speech
@@ -121,11 +123,15 @@ class FlowStage:
 
     def _take(self) -> Losses:
         numbers = self._run.numbers
-        batch = self._speech.batch(self._batches(self._run.step), numbers)
-        with torch.autocast("cpu", torch.bfloat16):
+        batch = self._speech.batch(self._batches(self._run.step), numbers).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16):
             loss = self._loss(self.flow, batch, numbers)
         torch.autograd.backward(loss)
         return {"loss": loss.item(), "gradient": take_step(self._run.optimisers)}
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.flow.parameters()).device
 
     @torch.no_grad()
     def judge(self) -> Losses:
@@ -133,7 +139,8 @@ class FlowStage:
         numbers = np.random.default_rng(2)
         places = self._speech.places("test")[:JUDGED]
         losses = [
-            self._loss(self.flow, batch, numbers).item() for batch in judged(self._speech, places)
+            self._loss(self.flow, batch.to(self._device), numbers).item()
+            for batch in judged(self._speech, places)
         ]
         return {"loss": float(np.mean(losses))}
 
@@ -157,7 +164,7 @@ def open_speech(work: Path, codec: Codec, prompt: Sequence[int]) -> PromptedSpee
     return PromptedSpeech(features, read_tokens(work), frozen(codec.x_vector), (fewest, most))
 
 
-def open_stage(work: Path, recipe: Recipe) -> FlowStage:
+def open_stage(work: Path, recipe: Recipe, device: str = "cpu") -> FlowStage:
     """The run of flow matching, from the codec's flow."""
     settings = recipe.settings("flow", FlowSettings)
     codec = read_codec(work, recipe.sizes)
@@ -168,7 +175,7 @@ def open_stage(work: Path, recipe: Recipe) -> FlowStage:
     config = asdict(settings) | {"sizes": recipe.some_sizes("flow"), "seed": recipe.seed}
     del config["steps"]  # a run may be lengthened
     return FlowStage(
-        flow,
+        flow.to(find_device(device)),
         FlowMatching(settings.unconditional),
         speech,
         Pace(settings.steps, settings.rate, settings.tokens, recipe.seed),
@@ -192,9 +199,10 @@ def _begin(flow: Flow, speech: PromptedSpeech, seed: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work("flow", __doc__)
+    command = Command.of_training("flow", __doc__)
     return command.run(
-        arguments, lambda given: open_stage(given.work, read_recipe(given.recipe)).train()
+        arguments,
+        lambda given: open_stage(given.work, read_recipe(given.recipe), given.device).train(),
     )
 
 

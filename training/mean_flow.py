@@ -35,6 +35,7 @@ from cuda_backend.flow import Flow
 from training.assemble import read_codec
 from training.checkpoints import Checkpoints, checkpoints_in
 from training.command import Command
+from training.devices import find_device
 from training.flow import MATCHING, FlowStage, Pace, open_speech, read_flow
 from training.prompted import Prompted, draw_noise
 from training.recipe import Recipe, read_recipe
@@ -70,7 +71,10 @@ class Distillation:
 
     def __call__(self, flow: Flow, batch: Prompted, numbers: np.random.Generator) -> Tensor:
         settings = self.settings
-        t, r = draw_steps(numbers, len(batch.mel), settings.counts, settings.instant)
+        t, r = (
+            times.to(batch.mel.device)
+            for times in draw_steps(numbers, len(batch.mel), settings.counts, settings.instant)
+        )
         noise = draw_noise(batch, numbers)
         x = between(settings.temperature * noise, batch.mel, t)
         with torch.no_grad():
@@ -84,10 +88,10 @@ class Distillation:
         return F.mse_loss(told.field(flow)(x, t, r), wanted)
 
 
-def open_stage(work: Path, recipe: Recipe) -> FlowStage:
+def open_stage(work: Path, recipe: Recipe, device: str = "cpu") -> FlowStage:
     """The run of distillation, from what flow matching came to. Raises ModelError."""
     settings = recipe.settings("mean_flow", MeanFlowSettings)
-    teacher = read_flow(work / MATCHING, recipe.sizes)
+    teacher = read_flow(work / MATCHING, recipe.sizes).to(find_device(device))
     flow = copy.deepcopy(teacher)
     flow.estimator.requires_grad_(True)
     config = asdict(settings) | {"sizes": recipe.some_sizes("flow"), "seed": recipe.seed}
@@ -104,9 +108,10 @@ def open_stage(work: Path, recipe: Recipe) -> FlowStage:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work("mean_flow", __doc__)
+    command = Command.of_training("mean_flow", __doc__)
     return command.run(
-        arguments, lambda given: open_stage(given.work, read_recipe(given.recipe)).train()
+        arguments,
+        lambda given: open_stage(given.work, read_recipe(given.recipe), given.device).train(),
     )
 
 

@@ -15,20 +15,27 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from training.devices import find_device
+
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Around a whole run: meet the other processes, if there are any, and leave with them.
+def joined(device: str = "cpu") -> Iterator[torch.device]:
+    """Around a whole run: meet the other processes, if there are any, and leave with them. Gives
+    the device that is this process's: of several cards each has its own.
 
     Threads of a group that still run when a process ends may abort it; so all end together. Who
     fails waits for nobody, and what launched them ends the others.
     """
+    own = find_device(device)
     if not launched():
-        yield
+        yield own
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if own.type == "cuda":
+        own = torch.device("cuda", dist.get_node_local_rank())
+        torch.cuda.set_device(own)
+    dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
-        yield
+        yield own
         dist.barrier()
     finally:
         dist.destroy_process_group()
@@ -75,7 +82,7 @@ def any_of(flag: bool) -> bool:
     if not together():
         return flag
     told = torch.tensor([float(flag)])
-    if torch.cuda.is_available():
+    if dist.get_backend() == "nccl":
         told = told.cuda()
     dist.all_reduce(told)
     return bool(told.item() > 0)

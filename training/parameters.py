@@ -26,6 +26,7 @@ from cuda_backend import (
     voice_encoder,
     xvector,
 )
+from training.devices import Device
 
 Draw = Callable[[Tensor, torch.Generator], object]
 Start = tuple[Tensor, Draw]
@@ -36,7 +37,7 @@ VOCODER = 0.01  # of the convolutions of HiFi-GAN
 OPEN = 3.0  # of a gate: a twentieth is forgotten at each step
 
 
-def trainable(module: Module, seed: int = 0, device: str | torch.device = "cpu") -> Module:
+def trainable(module: Module, seed: int = 0, device: Device = "cpu") -> Module:
     """The module itself, with parameters of its own on `device` that ask for gradients.
 
     It may come from the meta device. Nothing of what was in it is kept.

@@ -36,6 +36,11 @@ class Prompted:
     x_vector: Tensor
     prompt: int
 
+    def to(self, device: torch.device) -> Prompted:
+        return Prompted(
+            self.tokens.to(device), self.mel.to(device), self.x_vector.to(device), self.prompt
+        )
+
     @property
     def spoken(self) -> slice:
         """The frames of the utterances."""
@@ -134,4 +139,5 @@ def judged(speech: PromptedSpeech, places: Sequence[int], rows: int = 8) -> Iter
 
 def draw_noise(batch: Prompted, numbers: np.random.Generator) -> Tensor:
     """Standard normal noise of all frames, [B, F, m]."""
-    return torch.from_numpy(numbers.standard_normal(batch.mel.shape, np.float32))
+    noise = numbers.standard_normal(batch.mel.shape, np.float32)
+    return torch.from_numpy(noise).to(batch.mel.device)

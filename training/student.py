@@ -137,9 +137,10 @@ class StudentStage:
     def _masked(
         self, spoken: Spoken, size: int, generator: torch.Generator | None = None
     ) -> Masked:
+        spoken = spoken.to(self.model.device)
         clean, counted = to_blocks(spoken, size, self.model.config.stop_speech)
         masks = complementary(len(clean), clean.shape[1] - 1, size, generator)
-        return Masked(spoken, clean, masks, counted, size, self.settings.block)
+        return Masked(spoken, clean, masks.to(clean.device), counted, size, self.settings.block)
 
 
 def begin_student(teacher: T3) -> T3:
@@ -189,7 +190,7 @@ def _certain(index: int, like: Tensor) -> Tensor:
     return only
 
 
-def learn(work: Path, recipe: Recipe, by: By) -> bool:
+def learn(work: Path, recipe: Recipe, by: By, device: str) -> bool:
     """Train a student; False if somebody stopped it, and no launcher would take
     that for a failure."""
     stage = f"student_{by}"
@@ -200,19 +201,20 @@ def learn(work: Path, recipe: Recipe, by: By) -> bool:
         unconditional=settings.unconditional,
     )
     speech = taught(open_speech(work, recipe, heard), heard)
-    teacher = open_teacher(work, recipe)
     if by == "distill":
         speech = speech.told(read_teacher_speech(work))
-    with joined():
+    with joined(device) as own:
+        teacher = open_teacher(work, recipe, own)
         return StudentStage(recipe, settings, teacher, speech, work / stage).train() or launched()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work("student", __doc__)
+    command = Command.of_training("student", __doc__)
     command.parser.add_argument("--by", choices=("paper", "distill"), default="paper")
     return command.run(
-        arguments, lambda given: learn(given.work, read_recipe(given.recipe), given.by)
+        arguments,
+        lambda given: learn(given.work, read_recipe(given.recipe), given.by, given.device),
     )
 
 

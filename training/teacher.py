@@ -29,6 +29,7 @@ from training.batches import Batches
 from training.checkpoints import Checkpoints, Run, load
 from training.command import Command
 from training.corpus.plan import Part
+from training.devices import Device
 from training.features import Features
 from training.loop import Losses, train
 from training.optimisers import make_optimisers, take_step
@@ -66,11 +67,11 @@ class TeacherSettings:
     period: int = 0
 
 
-def make_decoder(recipe: Recipe) -> T3:
+def make_decoder(recipe: Recipe, device: Device = "cpu") -> T3:
     """A T3 of the recipe's sizes as it begins."""
     with torch.device("meta"):
         model = T3(recipe.sizes.t3)
-    return trainable(model, recipe.seed)
+    return trainable(model, recipe.seed, device)
 
 
 class Spelling(nn.Module):
@@ -110,12 +111,14 @@ class Spelling(nn.Module):
 class TeacherStage:
     """The run of this stage."""
 
-    def __init__(self, recipe: Recipe, speech: Speech, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, speech: Speech, folder: Path, device: Device = "cpu"
+    ) -> None:
         self.settings = recipe.settings("teacher", TeacherSettings)
-        self.model = make_decoder(recipe)
+        self.model = make_decoder(recipe, device)
         with torch.device("meta"):
             spelling = Spelling(self.model)
-        self.spelling = trainable(spelling, recipe.seed)
+        self.spelling = trainable(spelling, recipe.seed, device)
         self._speech = taught(speech, self.settings)
         self._batches = Batches(
             self._speech.places("train"), self._speech.length, self.settings.tokens, recipe.seed
@@ -152,6 +155,7 @@ class TeacherStage:
     def _take(self) -> Losses:
         places = self._batches(self._run.step)
         batch = self._speech.batch(places, self._run.numbers).rows(rows_of(len(places)))
+        batch = batch.to(self.model.device)
         with self.spelling.listening() as heard:
             loss = next_token_loss(self.model, batch, self.settings.period)
         with torch.autocast(batch.speech.device.type, torch.bfloat16):
@@ -192,8 +196,10 @@ def judge_part(model: T3, speech: Speech, part: Part, period: int = 0) -> float:
     numbers = np.random.default_rng(1)
     places = sorted(speech.places(part)[:JUDGED], key=speech.length)
     losses = [
-        next_token_loss(model, speech.batch(places[begin : begin + 16], numbers), period).item()
-        for begin in range(0, len(places), 16)
+        next_token_loss(model, batch.to(model.device), period).item()
+        for batch in (
+            speech.batch(places[begin : begin + 16], numbers) for begin in range(0, len(places), 16)
+        )
     ]
     return float(np.mean(losses))
 
@@ -217,23 +223,25 @@ def taught(speech: Speech, settings: TeacherSettings) -> Speech:
     return speech.only(settings.voices, settings.strangers) if settings.voices else speech
 
 
-def open_teacher(work: Path, recipe: Recipe) -> T3:
+def open_teacher(work: Path, recipe: Recipe, device: Device = "cpu") -> T3:
     """What this stage trained. Raises ModelError where it has not yet."""
-    return load(work / "teacher", "t3", make_decoder(recipe)).requires_grad_(False)
+    return load(work / "teacher", "t3", make_decoder(recipe, device)).requires_grad_(False)
 
 
-def learn(work: Path, recipe: Recipe) -> bool:
+def learn(work: Path, recipe: Recipe, device: str) -> bool:
     """Train the teacher; False if somebody stopped it, and no launcher would take
     that for a failure."""
     speech = open_speech(work, recipe, recipe.settings("teacher", TeacherSettings))
-    with joined():
-        return TeacherStage(recipe, speech, work / "teacher").train() or launched()
+    with joined(device) as own:
+        return TeacherStage(recipe, speech, work / "teacher", own).train() or launched()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work("teacher", __doc__)
-    return command.run(arguments, lambda given: learn(given.work, read_recipe(given.recipe)))
+    command = Command.of_training("teacher", __doc__)
+    return command.run(
+        arguments, lambda given: learn(given.work, read_recipe(given.recipe), given.device)
+    )
 
 
 if __name__ == "__main__":

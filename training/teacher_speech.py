@@ -21,6 +21,7 @@ from cbflash.files import make_folder, write_whole
 from cuda_backend.t3 import T3
 from training.autoregressive import Draw, speak
 from training.command import Command, tell
+from training.devices import find_device
 from training.recipe import Recipe, read_recipe
 from training.spoken import Array, Speech
 from training.t3 import Prefix
@@ -121,20 +122,22 @@ def read_ended(folder: Path) -> dict[int, Array]:
     return found
 
 
-def say(work: Path, recipe: Recipe) -> None:
+def say(work: Path, recipe: Recipe, device: str) -> None:
     """Let the teacher of a folder speak."""
     heard = recipe.settings("teacher", TeacherSettings)
     speech = taught(open_speech(work, recipe, heard), heard)
     settings = recipe.settings(FOLDER, SpeechSettings)
-    teacher = open_teacher(work, recipe)
+    teacher = open_teacher(work, recipe, find_device(device))
     for done in make(work, speech, teacher, settings, recipe.seed, heard.period):
         tell(done, min(settings.count, len(speech.places("train", pairs=False))), "utterances")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work(FOLDER, __doc__)
-    return command.run(arguments, lambda given: say(given.work, read_recipe(given.recipe)))
+    command = Command.of_training(FOLDER, __doc__)
+    return command.run(
+        arguments, lambda given: say(given.work, read_recipe(given.recipe), given.device)
+    )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ class Told:
         told = self.field(flow)
         if not scale:
             return told
-        untold = self.without(torch.ones(len(self.mu), dtype=torch.bool)).field(flow)
+        untold = self.without(
+            torch.ones(len(self.mu), dtype=torch.bool, device=self.mu.device)
+        ).field(flow)
 
         def velocity(x: Tensor, t: Tensor, r: Tensor) -> Tensor:
             known = told(x, t, r)

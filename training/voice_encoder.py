@@ -27,6 +27,7 @@ from cbflash.files import write_whole
 from cuda_backend.voice_encoder import VoiceEncoder
 from training.checkpoints import Checkpoints, Run
 from training.command import Command, tell
+from training.devices import Device, find_device
 from training.features import Features
 from training.ge2e import GE2E
 from training.loop import Losses, Report, train
@@ -99,7 +100,7 @@ class Levelled(nn.Module):
         return encoder
 
 
-def make_model(recipe: Recipe, device: str = "cpu") -> Levelled:
+def make_model(recipe: Recipe, device: Device = "cpu") -> Levelled:
     """The model as it begins."""
     model = Levelled(recipe.sizes.voice_encoder).to(device)
     trainable(model.encoder, recipe.seed, device)
@@ -112,7 +113,7 @@ def begin(recipe: Recipe, model: Levelled, loss: GE2E) -> Run:
     return Run({"encoder": model, "loss": loss}, optimisers, np.random.default_rng(recipe.seed))
 
 
-def teach(work: Path, recipe: Recipe, device: str = "cpu", report: Report | None = None) -> bool:
+def teach(work: Path, recipe: Recipe, device: Device = "cpu", report: Report | None = None) -> bool:
     """Train, or go on training; False if somebody stopped it. Raises CbflashError."""
     settings = recipe.settings(STAGE, VoiceEncoderSettings)
     features = Features(work / "features")
@@ -225,8 +226,7 @@ def read_embeddings(work: Path) -> Floats:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work(STAGE, __doc__)
-    command.parser.add_argument("--device", default="cpu", help="where PyTorch trains")
+    command = Command.of_training(STAGE, __doc__)
     command.parser.add_argument(
         "--embed", action="store_true", help="embed all utterances, train nothing"
     )
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def act(given: argparse.Namespace) -> bool:
         recipe = read_recipe(given.recipe)
         if not given.embed:
-            return teach(given.work, recipe, given.device)
+            return teach(given.work, recipe, find_device(given.device))
         for done, utterances in write_embeddings(given.work, recipe):
             if done % _TOLD == 0 or done == utterances:
                 tell(done, utterances, "utterances")

@@ -21,6 +21,7 @@ from cuda_backend.hift import HiFT
 from training.checkpoints import Checkpoints, load
 from training.command import Command, tell
 from training.corpus import Corpus
+from training.devices import find_device
 from training.features import Features
 from training.loop import train
 from training.recipe import Recipe, read_recipe
@@ -39,17 +40,17 @@ JUDGED = 24  # utterances, of those that are not trained on
 EVERY = 500  # steps
 
 
-def learn(recipe: Recipe, work: Path, data: Data) -> bool:
+def learn(recipe: Recipe, work: Path, data: Data, device: str = "cpu") -> bool:
     """First the pitch, then sound; False if somebody stopped it before the steps were over."""
-    config = recipe.sizes.hift
+    config, own = recipe.sizes.hift, find_device(device)
     settings = recipe.settings("vocoder", Settings)
     folder = work / FOLDER / "predictor"
-    first = PitchStage(config, recipe.settings("pitch", PitchSettings), recipe.seed, folder)
+    first = PitchStage(config, recipe.settings("pitch", PitchSettings), recipe.seed, folder, own)
     places = data.long_enough("train", settings.frames)
     if not first.train(data):
         return False
     torch.manual_seed(recipe.seed)  # phases and noise of the source
-    stage = Stage(config, settings, recipe.seed)
+    stage = Stage(config, settings, recipe.seed, own)
     trained = what_is_trained(config, settings, recipe.seed)
     checkpoints = Checkpoints(work / FOLDER, trained)
     resumed = checkpoints.resume(stage.run)
@@ -70,7 +71,7 @@ def learn(recipe: Recipe, work: Path, data: Data) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    command = Command.of_work("vocoder", __doc__)
+    command = Command.of_training("vocoder", __doc__)
     add = command.parser.add_argument
     add("--mels", type=Path, metavar="FOLDER", help="other mels of the same frames, a flow's")
     add("--listen", type=int, default=0, metavar="N", help="write N utterances as sound files")
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.listen or given.wrong_words:
             _listen(read_vocoder(given.work, recipe), data, given)
             return True
-        return learn(recipe, given.work, data)
+        return learn(recipe, given.work, data, given.device)
 
     return command.run(arguments, act)
 

@@ -16,6 +16,7 @@ from torch.optim import AdamW
 from cbflash.config import HiFTConfig
 from cuda_backend.hift import F0Predictor
 from training.checkpoints import Checkpoints, Run
+from training.devices import Device
 from training.loop import Losses, train
 from training.optimisers import BETAS, take_step
 from training.parameters import trainable
@@ -36,11 +37,17 @@ class PitchStage:
     """The run of the predictor."""
 
     def __init__(
-        self, config: HiFTConfig, settings: PitchSettings, seed: int, folder: Path
+        self,
+        config: HiFTConfig,
+        settings: PitchSettings,
+        seed: int,
+        folder: Path,
+        device: Device = "cpu",
     ) -> None:
         self._config = config
         self._settings = settings
-        self.predictor = trainable(F0Predictor(config), seed)
+        self._device = torch.device(device)
+        self.predictor = trainable(F0Predictor(config), seed, device)
         with torch.no_grad():
             self.predictor.output.weight.mul_(HERTZ)  # steps of the optimiser are small
         quicken(self.predictor)
@@ -71,9 +78,9 @@ class PitchStage:
         """One step on crops of these utterances; gives the loss."""
         settings = self._settings
         crops = data.crops(places, settings.batch, settings.frames, self.run.numbers, sound=False)
-        found = self.predictor(crops.mel)
+        found = self.predictor(crops.mel.to(self._device))
         # Absolute differences: between voiced and not there is no middle.
-        loss = (found - crops.pitch).abs().mean() / HERTZ
+        loss = (found - crops.pitch.to(self._device)).abs().mean() / HERTZ
         torch.autograd.backward(loss)
         take_step(self.run.optimisers, LIMIT)
         return {"pitch": loss.item()}
@@ -82,6 +89,6 @@ class PitchStage:
     def judge(self, data: Data, places: Sequence[int]) -> Losses:
         errors = PitchErrors(self._config.voiced_threshold)
         for place in places:
-            mel = torch.from_numpy(np.asarray(data.mel(place), np.float32))
-            errors.add(self.predictor(mel[None])[0].numpy(), data.pitch(place))
+            mel = torch.from_numpy(np.asarray(data.mel(place), np.float32)).to(self._device)
+            errors.add(self.predictor(mel[None])[0].cpu().numpy(), data.pitch(place))
         return errors.means()

@@ -19,6 +19,7 @@ from cbflash.config import HiFTConfig
 from cbflash.tokens import SAMPLES_PER_FRAME
 from cuda_backend.hift import HiFT
 from training.checkpoints import Run
+from training.devices import Device
 from training.loop import Losses
 from training.optimisers import take_step
 from training.parameters import trainable
@@ -39,7 +40,7 @@ class Stage:
     """
 
     def __init__(
-        self, config: HiFTConfig, settings: Settings, seed: int, device: str = "cpu"
+        self, config: HiFTConfig, settings: Settings, seed: int, device: Device = "cpu"
     ) -> None:
         self._settings = settings
         self._harmonics = config.harmonics + 1
