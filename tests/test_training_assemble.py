@@ -132,7 +132,8 @@ def test_the_command_writes_a_sound_for_each_row(
     assert speak.main(given) == 0
     for name in ("a", "b"):
         assert len(read_clip(tmp_path / "out" / f"{name}.wav").samples) > 0
-    assert "of sound in" in capsys.readouterr().out
+    seconds = len(read_clip(tmp_path / "out" / "b.wav").samples) / 24_000
+    assert f"b: {seconds:.2f} s of sound in " in capsys.readouterr().out
 
 
 def test_a_row_without_a_voice_is_refused(

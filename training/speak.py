@@ -108,7 +108,8 @@ def speak_rows(tts: ChatterboxFlash, source: str, folder: Path, sampling: Sampli
         speech = tts.generate(row.text, voice=voices[row.reference], sampling=sampling)
         taken = time.perf_counter() - begun
         write_audio(folder / f"{row.id}.wav", speech.samples, speech.sample_rate)
-        print(f"{row.id}: {speech.seconds:.2f} s of sound in {taken:.2f} s", flush=True)
+        seconds = len(speech.samples) / speech.sample_rate
+        print(f"{row.id}: {seconds:.2f} s of sound in {taken:.2f} s", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
