@@ -229,7 +229,7 @@ def test_tokens_are_written_for_every_utterance(
     assert trained.train()
     write_tokens(trained, features, tmp_path)
     tokenizer = trained.codec.trained_tokenizer()
-    tokens, places = (np.load(tmp_path / f"{name}.npy") for name in ("tokens", "places"))
+    tokens, alignment = (np.load(tmp_path / f"{name}.npy") for name in ("tokens", "alignment"))
     letters = LetterIds(SIZES.t3)
     assert tokens.dtype == np.uint16
     assert len(tokens) == sum(item.tokens for item in features.items)
@@ -242,7 +242,7 @@ def test_tokens_are_written_for_every_utterance(
         begin, end = end, end + item.tokens
         # Weights that are laid out for the processor round differently, now and then.
         assert (tokens[begin:end] == ids.numpy()).mean() > 0.9
-        spoken = places[begin:end].astype(int)
+        spoken = alignment[begin:end].astype(int)
         assert (spoken[0], spoken[-1]) == (0, len(letters(item.text)) - 1)
         assert (np.diff(spoken) >= 0).all()
     assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["alignment.npy", "tokens.npy"]

@@ -184,7 +184,7 @@ def test_the_command_learns_listens_and_goes_on(
     command = [str(folder), "--recipe", str(recipe)]
     assert main(command) == 0
     out = capsys.readouterr().err
-    assert "pitch: 2 of 2 shards" in out
+    assert "2 of 2 shards of pitch" in out
     assert "step 3 of 3" in out
     assert "step 3, not trained on: mel" in out
     assert [path.name for path in (folder / "vocoder").glob("step-*")] == ["step-000003"]

@@ -82,7 +82,7 @@ def train(
                 report.add(losses, run.step, schedule.steps)
             if first and judge is not None and (ended or run.step % judged == 0):
                 _say(report, run.step, judge())
-            over = ended or any_of(asked() or (until is not None and until()))
+            over = ended or any_of((until is not None and until()) or asked())
             if first and over:
                 checkpoints.save(run)
             if over:
