@@ -154,6 +154,9 @@ def test_a_voice_encoder(features: Features, elsewhere: torch.device) -> None:
     windows = torch.zeros(2, 3, 160, 40, device=elsewhere)
     value, _ = loss(model(windows.flatten(0, 1)).unflatten(0, windows.shape[:2]))
     value.backward()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.device == elsewhere
 
 
 def test_a_card_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
