@@ -144,11 +144,11 @@ def test_the_likeliest_ids_are_told_apart_and_the_rest_is_one() -> None:
 
 def test_blocks_grow_at_equal_distances() -> None:
     settings = StudentSettings(steps=200, block=16, annealed=0.5)
-    sizes = [settings.size(step) for step in range(200)]
+    sizes = [settings.annealing.size(step) for step in range(200)]
     assert sizes == [*[1] * 25, *[2] * 25, *[4] * 25, *[8] * 25, *[16] * 100]
-    assert {StudentSettings(steps=200, block=32).size(step) for step in range(200)} == {32}
+    assert {StudentSettings(steps=200, block=32).annealing.size(step) for step in range(200)} == {32}
     grown = StudentSettings(steps=60, block=24, annealed=1.0)
-    assert sorted({grown.size(step) for step in range(61)}) == [1, 3, 6, 12, 24]
+    assert sorted({grown.annealing.size(step) for step in range(61)}) == [1, 3, 6, 12, 24]
 
 
 def test_steps_are_taken_with_blocks_of_the_size_of_then(
@@ -172,6 +172,26 @@ def test_learned_positions_are_those_of_whole_blocks_from_the_start(
     taught = stage(teacher, speech, tmp_path, steps=8, annealed=1.0)
     batch = taught.masked(some_masked(speech).spoken, 0)
     assert (batch.size, batch.period) == (1, 8)
+
+
+def test_without_data_masks_are_annealed_with_the_blocks(
+    teacher: T3, speech: Speech, tmp_path: Path
+) -> None:
+    """By the paper they are drawn evenly from the start."""
+    spoken = some_masked(speech).spoken
+
+    def hidden(by: By, step: int) -> Tensor:
+        torch.manual_seed(4)
+        taught = stage(teacher, speech, tmp_path, by=by, steps=400, annealed=1.0)
+        masked = taught.masked(spoken, step)
+        assert (masked.masks.sum(dim=1) == 1).all(), "each position is hidden once"
+        return masked.masks[:, 0].unflatten(1, (-1, masked.size)).float().mean(dim=(0, 1))
+
+    early, late = hidden("distill", 140), hidden("distill", 399)
+    assert early[1] - early[0] > 0.5, "blocks of two, of which the end is hidden first"
+    assert late.max() - late.min() < 0.5
+    drawn = hidden("paper", 140)
+    assert drawn[1] - drawn[0] < 0.3
 
 
 @torch.no_grad()

@@ -7,7 +7,8 @@ paper     Chatterbox-Flash's own: the corpus' tokens, cross-entropy of masked po
           of one size from the beginning or, where the recipe says so (`annealed`), growing to it.
 distill   without data: the teacher speaks (`training.teacher_speech`), and what it would have
           said next is what each masked position shall expect; the generalised Jensen-Shannon
-          divergence of the two distributions. Blocks grow from one token to whole ones.
+          divergence of the two distributions. Where the recipe anneals, not only blocks grow:
+          which part of them is hidden, and how much, changes with them (`training.annealing`).
 
 Both hide each position once, in one of two complementary copies.
 """
@@ -26,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cuda_backend.t3 import T3
-from training.annealing import Annealing
+from training.annealing import Annealing, annealed_masks
 from training.blocks import Masked, complementary, masked_logits, to_blocks
 from training.checkpoints import Checkpoints
 from training.command import Command
@@ -61,9 +62,9 @@ class StudentSettings:
     beta: float = 0.5
     decay: float = Course.decay
 
-    def size(self, step: int) -> int:
-        """Tokens of a block at a step."""
-        return Annealing(self.block, self.annealed * self.steps).size(step)
+    @property
+    def annealing(self) -> Annealing:
+        return Annealing(self.block, self.annealed * self.steps)
 
 
 class StudentStage:
@@ -106,7 +107,8 @@ class StudentStage:
 
     def masked(self, spoken: Spoken, step: int) -> Masked:
         """See `training.stage.Lesson`."""
-        return self._masked(spoken, self.settings.size(step))
+        annealing = self.settings.annealing
+        return self._masked(spoken, annealing.size(step), annealing.done(step))
 
     def loss(self, batch: Masked) -> Tensor:
         """See `training.stage.Lesson`."""
@@ -127,7 +129,7 @@ class StudentStage:
             losses = []
             for begin in range(0, len(places), 16):
                 spoken = self._speech.batch(places[begin : begin + 16], numbers)
-                batch = self._masked(spoken, self.settings.block, generator)
+                batch = self._masked(spoken, self.settings.block, 1.0, generator)
                 with torch.autocast(batch.clean.device.type, torch.bfloat16):
                     scores = masked_logits(self.model, batch).float()
                 losses.append(F.cross_entropy(scores, batch.targets).item())
@@ -135,11 +137,16 @@ class StudentStage:
         return found
 
     def _masked(
-        self, spoken: Spoken, size: int, generator: torch.Generator | None = None
+        self, spoken: Spoken, size: int, done: float, generator: torch.Generator | None = None
     ) -> Masked:
+        """done: of the annealing; without data, masks are annealed too until it is."""
         spoken = spoken.to(self.model.device)
         clean, counted = to_blocks(spoken, size, self.model.config.stop_speech)
-        masks = complementary(len(clean), clean.shape[1] - 1, size, generator)
+        rows, length = len(clean), clean.shape[1] - 1
+        if self.settings.by == "distill" and done < 1:
+            masks = annealed_masks(rows, length, size, done, generator)
+        else:
+            masks = complementary(rows, length, size, generator)
         return Masked(spoken, clean, masks.to(clean.device), counted, size, self.settings.block)
 
 
