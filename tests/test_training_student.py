@@ -146,7 +146,8 @@ def test_blocks_grow_at_equal_distances() -> None:
     settings = StudentSettings(steps=200, block=16, annealed=0.5)
     sizes = [settings.annealing.size(step) for step in range(200)]
     assert sizes == [*[1] * 25, *[2] * 25, *[4] * 25, *[8] * 25, *[16] * 100]
-    assert {StudentSettings(steps=200, block=32).annealing.size(step) for step in range(200)} == {32}
+    whole = StudentSettings(steps=200, block=32)
+    assert {whole.annealing.size(step) for step in range(200)} == {32}
     grown = StudentSettings(steps=60, block=24, annealed=1.0)
     assert sorted({grown.annealing.size(step) for step in range(61)}) == [1, 3, 6, 12, 24]
 
