@@ -23,6 +23,7 @@ from app.evaluate import (
     spectral_distance,
     tract_ratio,
 )
+from app.evaluate.timbre import tracts_apart
 from app.evaluate.word_errors import scored_words
 from cbflash.audio import resample
 from tests.synthesisers import hum
@@ -185,6 +186,14 @@ def test_spectral_distance() -> None:
     other = np.convolve(sound.samples, [1, -0.9])[: len(sound.samples)].astype(np.float32)
     assert spectral_distance(sound.samples, 0.1 * sound.samples, sound.rate) < 0.1
     assert spectral_distance(sound.samples, other, sound.rate) > 3.0
+
+
+def test_tracts_are_no_further_apart_than_is_looked_for() -> None:
+    """Some spectra agree the better the further they are moved: no peak is made up beyond."""
+    numbers = np.random.default_rng(1)
+    for _ in range(300):
+        one, other = numbers.standard_normal((2, 132)).cumsum(axis=1)
+        assert 2**-0.6 < tracts_apart(one, other) < 2**0.6
 
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.15])

@@ -46,11 +46,17 @@ def tracts_apart(one: Doubles, other: Doubles) -> float:
     one, other = _detrended(one), _detrended(other)
     reach = round(_FARTHEST * _PER_OCTAVE)
     likeness = np.array([_likeness(one, other, shift) for shift in range(-reach, reach + 1)])
-    best = int(likeness[1:-1].argmax()) + 1
-    left, here, right = likeness[best - 1 : best + 2]
-    curve = left - 2 * here + right
-    exact = best + (0.5 * (left - right) / curve if curve < 0 else 0.0)
-    return float(2.0 ** ((exact - reach) / _PER_OCTAVE))
+    return float(2.0 ** ((_highest(likeness) - reach) / _PER_OCTAVE))
+
+
+def _highest(curve: Doubles) -> float:
+    """Where a curve is highest, between its points; at an end, that end."""
+    best = int(curve.argmax())
+    if not 0 < best < len(curve) - 1:
+        return float(best)
+    left, here, right = curve[best - 1 : best + 2]
+    bend = left - 2 * here + right
+    return best + (0.5 * (left - right) / bend if bend < 0 else 0.0)
 
 
 def mean_spectrum(samples: Samples, sample_rate: int) -> Doubles:
