@@ -42,14 +42,16 @@ def readings(
 ) -> Iterator[Reading]:
     """Utterances of a part, one a speaker as long as there are speakers, then second ones.
 
-    seconds: of a reference clip, at least and at most. Raises UsageError where there are fewer.
+    Speakers are shuffled, always alike: their names begin with the voices they are made of, and few
+    of them shall stand for all. seconds: of a reference clip, at least and at most. Raises UsageError where there are fewer.
     """
     said = corpus.speakers(part)
+    names = np.random.default_rng(0).permutation(sorted(said)).tolist()
     others = {name: corpus.speakers("test").get(name, []) + said[name] for name in said}
     rounds = max(map(len, said.values()), default=0)
     found = 0
     for turn in range(rounds):
-        for name in sorted(said):
+        for name in names:
             if found == count:
                 return
             if turn < len(said[name]):
