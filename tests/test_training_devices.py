@@ -106,7 +106,7 @@ def test_a_teacher(speech: Speech, tmp_path: Path, elsewhere: torch.device) -> N
 @pytest.mark.parametrize("by", ["paper", "distill"])
 def test_a_student(speech: Speech, tmp_path: Path, elsewhere: torch.device, by: By) -> None:
     teacher = make_decoder(make_recipe(), elsewhere)
-    settings = StudentSettings(by=by, steps=1, tokens=60, block=8)
+    settings = StudentSettings(by=by, steps=1, tokens=60)
     assert StudentStage(make_recipe(), settings, teacher, speech, tmp_path).train()
 
 

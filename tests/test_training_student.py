@@ -19,8 +19,10 @@ from cbflash.errors import ModelError, UsageError
 from cuda_backend.t3 import T3
 from tests.spoken_corpus import SIZES, make_recipe, make_speech, stop_at
 from training import student
+from training.annealing import Annealing
 from training.autoregressive import Draw
 from training.blocks import Masked, complementary, masked_logits, to_blocks
+from training.corpus.plan import Part
 from training.distill.lesson import Lesson
 from training.distill.script import SpokenScript
 from training.distill.settings import Settings
@@ -60,8 +62,13 @@ def teacher() -> T3:
 
 
 def stage(teacher: T3, speech: Speech, folder: Path, **settings: object) -> StudentStage:
-    chosen = replace(StudentSettings(tokens=150, block=8), **settings)
-    return StudentStage(make_recipe(), chosen, teacher, speech, folder)
+    chosen = replace(StudentSettings(tokens=150), **settings)
+    return StudentStage(in_eights(make_recipe()), chosen, teacher, speech, folder)
+
+
+def in_eights(recipe: Recipe) -> Recipe:
+    """The same for blocks of eight tokens."""
+    return replace(recipe, sizes=replace(recipe.sizes, t3=replace(recipe.sizes.t3, block_size=8)))
 
 
 def some_masked(speech: Speech, size: int = 8) -> Masked:
@@ -143,13 +150,10 @@ def test_the_likeliest_ids_are_told_apart_and_the_rest_is_one() -> None:
 
 
 def test_blocks_grow_at_equal_distances() -> None:
-    settings = StudentSettings(steps=200, block=16, annealed=0.5)
-    sizes = [settings.annealing.size(step) for step in range(200)]
+    sizes = [Annealing(16, 100).size(step) for step in range(200)]
     assert sizes == [*[1] * 25, *[2] * 25, *[4] * 25, *[8] * 25, *[16] * 100]
-    whole = StudentSettings(steps=200, block=32)
-    assert {whole.annealing.size(step) for step in range(200)} == {32}
-    grown = StudentSettings(steps=60, block=24, annealed=1.0)
-    assert sorted({grown.annealing.size(step) for step in range(61)}) == [1, 3, 6, 12, 24]
+    assert {Annealing(32).size(step) for step in range(200)} == {32}
+    assert sorted({Annealing(24, 60).size(step) for step in range(61)}) == [1, 3, 6, 12, 24]
 
 
 def test_steps_are_taken_with_blocks_of_the_size_of_then(
@@ -162,7 +166,7 @@ def test_steps_are_taken_with_blocks_of_the_size_of_then(
         return masked_logits(model, batch)
 
     monkeypatch.setattr(student, "masked_logits", remember)
-    assert stage(teacher, speech, tmp_path, steps=8, annealed=0.75).train()
+    assert stage(teacher, speech, tmp_path, steps=8, annealed=6).train()
     assert sizes[:8] == [1, 1, 2, 2, 4, 4, 8, 8]
     assert set(sizes[8:]) == {8}, "it is judged at the size it shall have"
 
@@ -170,7 +174,7 @@ def test_steps_are_taken_with_blocks_of_the_size_of_then(
 def test_learned_positions_are_those_of_whole_blocks_from_the_start(
     teacher: T3, speech: Speech, tmp_path: Path
 ) -> None:
-    taught = stage(teacher, speech, tmp_path, steps=8, annealed=1.0)
+    taught = stage(teacher, speech, tmp_path, steps=8, annealed=8)
     batch = taught.masked(some_masked(speech).spoken, 0)
     assert (batch.size, batch.period) == (1, 8)
 
@@ -183,7 +187,7 @@ def test_without_data_masks_are_annealed_with_the_blocks(
 
     def hidden(by: By, step: int) -> Tensor:
         torch.manual_seed(4)
-        taught = stage(teacher, speech, tmp_path, by=by, steps=400, annealed=1.0)
+        taught = stage(teacher, speech, tmp_path, by=by, steps=400, annealed=400)
         masked = taught.masked(spoken, step)
         assert (masked.masks.sum(dim=1) == 1).all(), "each position is hidden once"
         return masked.masks[:, 0].unflatten(1, (-1, masked.size)).float().mean(dim=(0, 1))
@@ -202,8 +206,8 @@ def test_a_student_in_blocks_of_one_has_nothing_to_learn_of_its_teacher(
     """If positions of both begin anew together."""
     losses = {}
     for period in (0, 8):
-        recipe = make_recipe(teacher={"period": period})
-        settings = StudentSettings(by="distill", block=8, steps=8, annealed=1.0)
+        recipe = in_eights(make_recipe(teacher={"period": period}))
+        settings = StudentSettings(by="distill", steps=8, annealed=8)
         taught = StudentStage(recipe, settings, teacher, speech, tmp_path)
         losses[period] = taught.loss(taught.masked(some_masked(speech).spoken, 0)).item()
     assert losses[8] < 1e-4 < 1e-3 < losses[0]
@@ -222,8 +226,8 @@ def test_distillation_of_a_folder_is_told_the_period(
 
 def test_a_run_goes_on_with_what_it_was_taught(teacher: T3, speech: Speech, tmp_path: Path) -> None:
     def begun(**of_the_teacher: object) -> StudentStage:
-        recipe = make_recipe(teacher=of_the_teacher)
-        settings = StudentSettings(tokens=150, block=8, steps=1)
+        recipe = in_eights(make_recipe(teacher=of_the_teacher))
+        settings = StudentSettings(tokens=150, steps=1)
         return StudentStage(recipe, settings, teacher, speech, tmp_path)
 
     assert begun(voices=["ann"]).train()
@@ -232,6 +236,42 @@ def test_a_run_goes_on_with_what_it_was_taught(teacher: T3, speech: Speech, tmp_
     with pytest.raises(ModelError, match="voices"):
         begun(voices=["ann", "bob"]).resume()
     assert begun(voices=["ann"]).resume()
+
+
+def test_a_run_goes_on_with_the_teacher_and_the_tokens_it_had(
+    teacher: T3, speech: Speech, tmp_path: Path
+) -> None:
+    assert stage(teacher, speech, tmp_path, steps=1).train()
+    other = copy.deepcopy(teacher)
+    other.speech_head.weight[0] += 1
+    with pytest.raises(ModelError, match="of the teacher"):
+        stage(other, speech, tmp_path, steps=2).resume()
+    said = {place: np.arange(5) for place in speech.places("train", pairs=False)}
+    with pytest.raises(ModelError, match="of tokens and voices"):
+        stage(teacher, speech.told(said), tmp_path, steps=2).resume()
+    assert stage(teacher, speech, tmp_path, steps=2).resume()
+
+
+def test_a_lengthened_run_does_not_grow_its_blocks_again(
+    teacher: T3, speech: Speech, tmp_path: Path
+) -> None:
+    spoken = some_masked(speech).spoken
+    assert stage(teacher, speech, tmp_path, steps=4, annealed=4).train()
+    longer = stage(teacher, speech, tmp_path, steps=40, annealed=4)
+    assert longer.resume()
+    assert longer.masked(spoken, 4).size == 8
+
+
+def test_it_is_judged_on_the_parts_there_are(
+    teacher: T3, speech: Speech, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Speech.places
+
+    def without(self: Speech, part: Part, pairs: bool = True) -> list[int]:
+        return [] if part == "closed" else places(self, part, pairs)
+
+    monkeypatch.setattr(Speech, "places", without)
+    assert set(stage(teacher, speech, tmp_path).judge()) == {"valid", "test"}
 
 
 def test_the_rate_falls_in_the_part_of_the_run_that_is_asked_for(
@@ -369,7 +409,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
 
     def run(folder: str, seed: int) -> tuple[bool, list[float]]:
         torch.manual_seed(seed)
-        taught = stage(teacher, speech, tmp_path / folder, by=by, steps=6, annealed=0.5)
+        taught = stage(teacher, speech, tmp_path / folder, by=by, steps=6, annealed=3)
         return taught.train(), parameters(taught.model)
 
     finished, whole = run("whole", 1)

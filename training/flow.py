@@ -35,6 +35,7 @@ from training.estimator_start import begin_straight
 from training.features import Features
 from training.loop import Losses, train
 from training.optimisers import make_optimisers, take_step
+from training.origin import digest
 from training.parameters import frozen
 from training.prompted import Prompted, PromptedSpeech, draw_noise, judged
 from training.recipe import Recipe, read_recipe
@@ -169,11 +170,13 @@ def open_stage(work: Path, recipe: Recipe, device: str = "cpu") -> FlowStage:
     settings = recipe.settings("flow", FlowSettings)
     codec = read_codec(work, recipe.sizes)
     speech = open_speech(work, codec, settings.prompt)
+    origin = digest(codec, read_tokens(work))
     flow = codec.flow
     _begin(flow, speech, recipe.seed)
     (flow if settings.encoder else flow.estimator).requires_grad_(True)
     config = asdict(settings) | {"sizes": recipe.some_sizes("flow"), "seed": recipe.seed}
     del config["steps"]  # a run may be lengthened
+    config["of the codec"] = origin
     return FlowStage(
         flow.to(find_device(device)),
         FlowMatching(settings.unconditional),

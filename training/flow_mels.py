@@ -10,35 +10,27 @@ features are; the same command makes what is not there yet.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from cbflash.errors import UsageError
-from cbflash.files import make_folder, write_whole
-from cuda_backend.flow import Flow
+from cbflash.files import write_whole
 from training.assemble import read_codec
 from training.command import Command, tell
 from training.features import Features
 from training.flow import open_speech, read_flow
 from training.flow_table import Way, in_use, noise_in_use
 from training.mean_flow import MEAN_FLOW
+from training.origin import claim, digest
 from training.prompted import PromptedSpeech
 from training.recipe import Recipe, read_recipe
 from training.spoken import read_tokens
 
-Array = npt.NDArray[Any]
-
 FOLDER = "flow_mels"  # of WORK
-ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
@@ -47,23 +39,6 @@ class MelSettings:
 
     steps: int = 2
     prompt: tuple[int, int] = (25, 75)
-
-
-def claim(folder: Path, flow: Flow, tokens: Array, settings: MelSettings) -> None:
-    """Note what the mels of a folder are made of. Raises UsageError where it is something else."""
-    digest = hashlib.sha256(tokens.tobytes())
-    for name, tensor in sorted(flow.state_dict().items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    text = json.dumps(asdict(settings) | {"flow and tokens": digest.hexdigest()}, indent=1)
-    path = make_folder(folder) / ORIGIN
-    if not path.exists():
-        with write_whole(path) as file:
-            file.write(text.encode())
-    elif path.read_text("utf-8") != text:
-        raise UsageError(
-            f"{folder} holds mels of another flow, other tokens or another way.",
-            "Remove it, and they are made anew.",
-        )
 
 
 @torch.inference_mode()
@@ -86,7 +61,8 @@ def write(work: Path, recipe: Recipe) -> None:
     """Make the mels of a folder that are not there yet."""
     settings = recipe.settings(FOLDER, MelSettings)
     flow = read_flow(work / MEAN_FLOW, recipe.sizes)
-    claim(work / FOLDER, flow, read_tokens(work), settings)
+    tokens = read_tokens(work)
+    claim(work / FOLDER, asdict(settings) | {"flow": digest(flow), "tokens": digest(tokens)})
     speech = open_speech(work, read_codec(work, recipe.sizes), settings.prompt)
     way = in_use(flow, settings.steps)
     features = Features(work / "features")

@@ -43,7 +43,8 @@ def readings(
     """Utterances of a part, one a speaker as long as there are speakers, then second ones.
 
     Speakers are shuffled, always alike: their names begin with the voices they are made of, and few
-    of them shall stand for all. seconds: of a reference clip, at least and at most. Raises UsageError where there are fewer.
+    of them shall stand for all. seconds: of a reference clip, at least and at most. Raises
+    UsageError where there are fewer.
     """
     said = corpus.speakers(part)
     names = np.random.default_rng(0).permutation(sorted(said)).tolist()

@@ -33,10 +33,11 @@ from torch import Tensor
 
 from cuda_backend.flow import Flow
 from training.assemble import read_codec
-from training.checkpoints import Checkpoints, checkpoints_in
+from training.checkpoints import Checkpoints
 from training.command import Command
 from training.devices import find_device
 from training.flow import MATCHING, FlowStage, Pace, open_speech, read_flow
+from training.origin import digest
 from training.prompted import Prompted, draw_noise
 from training.recipe import Recipe, read_recipe
 from training.told import Told
@@ -96,7 +97,7 @@ def open_stage(work: Path, recipe: Recipe, device: str = "cpu") -> FlowStage:
     flow.estimator.requires_grad_(True)
     config = asdict(settings) | {"sizes": recipe.some_sizes("flow"), "seed": recipe.seed}
     del config["steps"]  # a run may be lengthened
-    config["teacher"] = checkpoints_in(work / MATCHING)[-1].name  # but not with another teacher
+    config["of the flow"] = digest(teacher)
     return FlowStage(
         flow,
         Distillation(teacher, settings),

@@ -22,6 +22,7 @@ from cbflash.errors import UsageError
 from training.corpus.plan import Part
 from training.features import Features
 from training.letters import LetterIds
+from training.origin import digest
 from training.t3 import Prefix, Untold
 
 Array = npt.NDArray[Any]
@@ -160,6 +161,11 @@ class Speech:
         other._alignment = None
         other._chosen = sorted(tokens)
         return other
+
+    def digest(self) -> str:
+        """What tells its tokens, voices and letters from those of other stages."""
+        given = [*self._tokens, *self._prompts, self._embeddings, *(self._alignment or [])]
+        return digest(*given)
 
     def places(self, part: Part, pairs: bool = True) -> list[int]:
         """Of a part; those of the pairs are among the ones for training."""

@@ -34,6 +34,7 @@ from training.command import Command
 from training.divergence import Divergence
 from training.loop import Losses
 from training.optimisers import make_optimisers
+from training.origin import digest
 from training.parallel import joined, launched
 from training.recipe import Recipe, read_recipe
 from training.spoken import Speech, Spoken
@@ -47,9 +48,8 @@ By = Literal["paper", "distill"]
 
 @dataclass(frozen=True)
 class StudentSettings:
-    """tokens: in a batch. block: tokens of a block in the end; annealed: part of the run in which
-    blocks grow to it, doubling at equal distances. beta: of the divergence. decay: see
-    `Course`."""
+    """tokens: in a batch. annealed: steps in which blocks grow to the size of the model's, doubling
+    at equal distances. beta: of the divergence. decay: see `Course`."""
 
     by: By = "paper"
     steps: int = 2000
@@ -57,14 +57,9 @@ class StudentSettings:
     tokens: int = 800
     pairs: float = 0.15
     unconditional: float = 0.1
-    block: int = 16
-    annealed: float = 0.0
+    annealed: int = 0
     beta: float = 0.5
     decay: float = Course.decay
-
-    @property
-    def annealing(self) -> Annealing:
-        return Annealing(self.block, self.annealed * self.steps)
 
 
 class StudentStage:
@@ -79,6 +74,7 @@ class StudentStage:
         folder: Path,
     ) -> None:
         self.settings = settings
+        self._annealing = Annealing(recipe.sizes.t3.block_size, settings.annealed)
         taught_by = recipe.settings("teacher", TeacherSettings)
         self._period = taught_by.period
         self.teacher = teacher.requires_grad_(False)
@@ -89,6 +85,8 @@ class StudentStage:
         config["period"] = self._period
         config["voices"] = [*taught_by.voices, taught_by.strangers]
         del config["steps"]  # a run may be lengthened
+        config["of the teacher"] = digest(teacher)
+        config["of tokens and voices"] = speech.digest()
         self._stage = Stage(
             self,
             speech,
@@ -107,8 +105,7 @@ class StudentStage:
 
     def masked(self, spoken: Spoken, step: int) -> Masked:
         """See `training.stage.Lesson`."""
-        annealing = self.settings.annealing
-        return self._masked(spoken, annealing.size(step), annealing.done(step))
+        return self._masked(spoken, self._annealing.size(step), self._annealing.done(step))
 
     def loss(self, batch: Masked) -> Tensor:
         """See `training.stage.Lesson`."""
@@ -122,18 +119,19 @@ class StudentStage:
     @torch.no_grad()
     def judge(self) -> Losses:
         """Cross-entropy of masked positions on unseen texts, by known speakers and others."""
-        found = {}
+        found: dict[str, float] = {}
         for part in ("valid", "test", "closed"):
             numbers, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
             places = sorted(self._speech.places(part)[:96], key=self._speech.length)
-            losses = []
+            losses: list[float] = []
             for begin in range(0, len(places), 16):
                 spoken = self._speech.batch(places[begin : begin + 16], numbers)
-                batch = self._masked(spoken, self.settings.block, 1.0, generator)
+                batch = self._masked(spoken, self._annealing.block, 1.0, generator)
                 with torch.autocast(batch.clean.device.type, torch.bfloat16):
                     scores = masked_logits(self.model, batch).float()
                 losses.append(F.cross_entropy(scores, batch.targets).item())
-            found[part] = float(np.mean(losses))
+            if losses:
+                found[part] = float(np.mean(losses))
         return found
 
     def _masked(
@@ -147,7 +145,7 @@ class StudentStage:
             masks = annealed_masks(rows, length, size, done, generator)
         else:
             masks = complementary(rows, length, size, generator)
-        return Masked(spoken, clean, masks.to(clean.device), counted, size, self.settings.block)
+        return Masked(spoken, clean, masks.to(clean.device), counted, size, self._annealing.block)
 
 
 def begin_student(teacher: T3) -> T3:

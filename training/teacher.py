@@ -134,6 +134,7 @@ class TeacherStage:
         )
         config = asdict(self.settings) | {"t3": asdict(recipe.sizes.t3), "seed": recipe.seed}
         del config["steps"]  # a run may be lengthened
+        config["of tokens and voices"] = self._speech.digest()
         self._checkpoints = Checkpoints(folder, config)
 
     def train(self) -> bool:

@@ -3,14 +3,14 @@ python -m training.teacher_speech WORK --recipe mini
 
 The labels of distillation without data: texts and voices go in, and no recorded speech is copied.
 Utterances are drawn from the training part; each goes to a file of its batch, and the command goes
-on where it was stopped.
+on where it was stopped. Of another teacher, or with other numbers, it begins in another folder.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from cuda_backend.t3 import T3
 from training.autoregressive import Draw, speak
 from training.command import Command, tell
 from training.devices import find_device
+from training.origin import claim, digest
 from training.recipe import Recipe, read_recipe
 from training.spoken import Array, Speech
 from training.t3 import Prefix
@@ -56,6 +57,8 @@ def make(
 
     draw = Draw(settings.temperature, settings.top_p, limit=settings.limit, period=period)
     order = [int(place) for place in places]
+    given = asdict(settings) | {"seed": seed, "period": period}
+    claim(work / FOLDER, given | {"teacher": digest(teacher), "texts": digest(places)})
     yield from speak_all(work / FOLDER, order, settings.batch, prefix, Voiced(teacher, draw, seed))
 
 
