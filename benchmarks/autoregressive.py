@@ -4,13 +4,15 @@
 
 TEACHER is a folder of `training.assemble --decoder teacher`, LIST that of `cbflash eval`. Both say
 the same rows in turn, in float32 on the processor, with the same flow and vocoder behind them.
-Passes are of the decoder, over one token or over a block. The teacher's decoder is the plain one
-of training; to tell what is the model's doing from what is the engine's, compare the passes.
+Passes are of the decoder, over one token or over a block, and over twice as much with guidance. The
+teacher's decoder is the plain one of training; to tell what is the model's doing from what is the
+engine's, compare the passes.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from app.evaluate.rows import Row, read_rows
 from cbflash.engine import BlockResult, StepResult
-from cbflash.errors import UsageError
+from cbflash.errors import CbflashError, UsageError
 from cbflash.settings import Sampling
 from cbflash.synth import ChatterboxFlash
 from cbflash.tokens import TOKEN_RATE
@@ -47,10 +49,14 @@ class Taken:
     def cells(self) -> Sequence[str]:
         spoken = self.tokens / TOKEN_RATE
         return (
-            f"{self.passes / spoken:.1f}",
-            f"{self.decoding / spoken:.3f}",
-            f"{self.whole / self.sound:.3f}",
+            f"{_ratio(self.passes, spoken):.1f}",
+            f"{_ratio(self.decoding, spoken):.3f}",
+            f"{_ratio(self.whole, self.sound):.3f}",
         )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
 
 
 def main() -> int:
@@ -61,19 +67,29 @@ def main() -> int:
     parser.add_argument("--period", type=int, default=16, help="of the teacher, see training.speak")
     parser.add_argument("--rows", type=int, default=20)
     options = parser.parse_args()
+    try:
+        print(table(compare(options)))
+    except CbflashError as error:
+        print(f"benchmarks.autoregressive: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def compare(options: argparse.Namespace) -> dict[str, Taken]:
+    """Raises CbflashError."""
+    rows = read_rows(options.list).rows[: options.rows]
+    if not rows:
+        raise UsageError(f"{options.list} has no row to be spoken.", "Give a --rows above 0.")
     student = ChatterboxFlash.load(options.model, backend="cpu", dtype="float32")
+    alone = Sampling(temperature=0.6, cfg_scale=0.0, seed=0)
     models = {
-        "teacher, one token a pass": (
-            load(options.teacher, options.period),
-            Sampling(temperature=0.6, seed=0),
-        ),
+        "teacher, not guided": (load(options.teacher, options.period), alone),
+        "student, not guided": (student, Sampling(cfg_scale=0.0, seed=0)),
         "student, by the schedule": (student, Sampling(seed=0)),
         "student, 16 steps a block": (student, Sampling(num_steps=16, time_shift_tau=0.0, seed=0)),
         "student, threshold 0.1": (student, Sampling(threshold=0.1, seed=0)),
     }
-    rows = read_rows(options.list).rows[: options.rows]
-    print(table(measure(models, rows)))
-    return 0
+    return measure(models, rows)
 
 
 def measure(

@@ -8,8 +8,9 @@ and the same command goes on where it was stopped. What differs within a group i
 everything else is as `cbflash eval` has it by itself, without the care that speaks again what
 went wrong. Prints a table for each group; --plots draws them instead, from what was measured.
 
-Error bars are the standard deviation over seeds. Block sizes need models of their own, which
-differ from the given one by a number in their config.json: they are made in FOLDER.
+Error bars are the standard deviation over seeds. For the group `block` give a --model that was
+trained with the largest blocks, as the paper's was: the same weights, with another number in their
+config.json, are put in FOLDER.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from pathlib import Path
 
 from app.cli import main as cbflash
 from app.evaluate.figures import Figure
-from app.evaluate.scores import Scores
+from app.evaluate.scores import NAME, Scores
+from cbflash.checkpoint import CONFIG
+from cbflash.errors import CbflashError
+from cbflash.files import make_folder, write_whole
 from cbflash.models import find_model
 
 Options = tuple[str, ...]
@@ -88,6 +92,15 @@ def main() -> int:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--plots", type=Path, help="draw what was measured into this folder")
     options = parser.parse_args()
+    try:
+        return run(options)
+    except CbflashError as error:
+        print(f"benchmarks.miniature: {error}", file=sys.stderr)
+        return 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, or draw what was measured; gives the exit code. Raises CbflashError."""
     for group in options.group or GROUPS:
         if options.plots is not None:
             plot(group, options.folder, options.plots)
@@ -117,16 +130,17 @@ def evaluate(way: Way, group: str, options: argparse.Namespace) -> int:
 
 
 def with_block(model: str, size: int, folder: Path) -> Path:
-    """The same model with blocks of another size."""
-    given, made = find_model(model), folder / f"block-{size}"
-    if not made.exists():
-        made.mkdir(parents=True)
-        for path in given.iterdir():
-            if path.is_file() and path.name != "config.json":
-                (made / path.name).symlink_to(path.resolve())
-        config = json.loads((given / "config.json").read_text("utf-8"))
-        config["sizes"].setdefault("t3", {})["block_size"] = size
-        (made / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
+    """The same model with blocks of another size. Raises ModelError."""
+    given, made = find_model(model), make_folder(folder / f"block-{size}")
+    for path in given.iterdir():
+        link = made / path.name
+        if path.is_file() and path.name != CONFIG and not link.is_symlink():
+            link.symlink_to(path.resolve())
+    path = given / CONFIG  # which the released folder has not
+    config = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    config.setdefault("sizes", {}).setdefault("t3", {})["block_size"] = size
+    with write_whole(made / CONFIG) as file:
+        file.write(json.dumps(config, indent=1).encode())
     return made
 
 
@@ -135,7 +149,7 @@ def measured(group: str, folder: Path) -> dict[Way, dict[str, Figure]]:
     found = {}
     for way in GROUPS[group][1]:
         path = folder_of(folder, group, way)
-        if path.exists():
+        if (path / NAME).exists():
             found[way] = {figure.key: figure for figure in Scores.load(path).figures()}
     return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.evaluate.rows import Row
-from benchmarks.autoregressive import Taken, measure, table
+from benchmarks.autoregressive import Taken, main, measure, table
 from cbflash.builtin import builtin_folder
 from cbflash.errors import UsageError
 from cbflash.settings import Sampling
@@ -30,12 +30,27 @@ def test_a_teacher_takes_a_pass_for_each_token_and_a_student_fewer() -> None:
     }
     taken = measure(models, [ROW, ROW])
     teacher, student = taken["teacher"], taken["student"]
-    assert teacher.passes == teacher.tokens > 10
+    assert teacher.passes == teacher.tokens + 2, "the stop takes one too"
+    assert teacher.tokens > 20
     assert student.passes == 4 * math.ceil(student.tokens / 2 / 16) * 2
     for one in taken.values():
         assert one.tokens % 2 == 0, "the same row twice, with the same seed"
         assert 0 < one.decoding < one.whole
         assert 0 < one.sound < 60
+
+
+def test_a_model_that_said_nothing_has_no_speed() -> None:
+    assert table({"teacher": Taken()}).endswith("| teacher | nan | nan | nan |")
+
+
+def test_a_list_without_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "list.jsonl"
+    path.write_text('{"id": "a", "text": "Hello."}')
+    monkeypatch.setattr("sys.argv", ["autoregressive", str(MODEL), str(path), "--rows", "0"])
+    assert main() == 1
+    assert "no row to be spoken" in capsys.readouterr().err
 
 
 def test_the_table_divides_by_the_sound() -> None:

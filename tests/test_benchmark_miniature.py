@@ -89,3 +89,21 @@ def test_blocks_of_another_size_are_those_of_a_model_of_its_own(
     assert after["sizes"]["t3"].pop("block_size") == 24
     assert before == after
     assert {path.name for path in made.iterdir()} == {path.name for path in tiny_model.iterdir()}
+
+
+def test_blocks_of_another_size_of_a_model_without_sizes(tiny_model: Path, tmp_path: Path) -> None:
+    """Such as the release, whose sizes are those of the program."""
+    given = tmp_path / "given"
+    given.mkdir()
+    for path in tiny_model.iterdir():
+        if path.name != "config.json":
+            (given / path.name).symlink_to(path)
+    made = with_block(str(given), 8, tmp_path / "made")
+    assert json.loads((made / "config.json").read_text()) == {"sizes": {"t3": {"block_size": 8}}}
+
+
+def test_a_way_that_was_stopped_is_not_there_yet(tmp_path: Path) -> None:
+    first, second, *_ = GROUPS["alpha"][1]
+    measured(tmp_path, first, "alpha", ["one two", "one"], 20)
+    folder_of(tmp_path, "alpha", second).mkdir(parents=True)
+    assert len(table("alpha", tmp_path).splitlines()) == 3

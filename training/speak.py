@@ -54,18 +54,20 @@ class AutoregressiveEngine(TorchEngine):
     ) -> Generator[StepResult | BlockResult, None, None]:
         size = self.config.t3.block_size
         for row, prompt in enumerate(prompts):
+            limit = min(prompt.max_tokens, self.config.t3.speech_positions - 1)
             begun = time.perf_counter()
-            tokens = self._speak(prompt, sampling)
+            tokens = self._speak(prompt, sampling, limit)
             seconds = time.perf_counter() - begun
             blocks = [tokens[start : start + size] for start in range(0, len(tokens), size)] or [[]]
             for index, block in enumerate(blocks):
                 end: Literal["stop", "budget"] | None = None
                 if index == len(blocks) - 1:
-                    end = "budget" if len(tokens) == prompt.max_tokens else "stop"
+                    end = "budget" if len(tokens) == limit else "stop"
+                passes = len(block) + (end == "stop")
                 share = seconds * len(block) / max(1, len(tokens))
-                yield BlockResult(row, index, tuple(block), len(block), share, end, 0)
+                yield BlockResult(row, index, tuple(block), passes, share, end, 0)
 
-    def _speak(self, prompt: Prompt, sampling: Sampling) -> list[int]:
+    def _speak(self, prompt: Prompt, sampling: Sampling, limit: int) -> list[int]:
         model = self.t3
         prefix = Prefix(
             torch.tensor([prompt.text_tokens]),
@@ -74,7 +76,6 @@ class AutoregressiveEngine(TorchEngine):
             torch.from_numpy(prompt.voice.prompt_tokens.copy())[None].long(),
             torch.tensor([sampling.exaggeration]),
         )
-        limit = min(prompt.max_tokens, model.config.speech_positions - 1)
         draw = Draw(sampling.temperature, scale=sampling.cfg_scale, limit=limit, period=self.period)
         generator = torch.Generator().manual_seed(prompt.seed)
         [tokens] = speak(model, prefix, draw, generator)
