@@ -335,6 +335,18 @@ def test_there_is_no_corpus(tmp_path: Path) -> None:
         Corpus(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(["--seed", "-1"], "-1 is less than 0"), (["--workers", "0"], "0 is less than 1")],
+)
+def test_numbers_that_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "corpus"), *option])
+    assert f"{option[0]}: {message}" in capsys.readouterr().err
+
+
 def test_nobody_can_speak(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="festival is not installed"):
         make(tmp_path, replace(HUM, engines=(Mute(),)))

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cbflash.errors import ModelError
+from cbflash.errors import ModelError, OutputError
+from tests.full_disk import files_up_to
 from training import checkpoints
-from training.checkpoints import Checkpoints, Run
+from training.checkpoints import Checkpoints, Run, shape_of
 
 CONFIG = {"width": 8, "data": {"voices": ["a", "b"]}, "rate": 1e-2}
 
@@ -98,6 +99,29 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, json.loads(json.dumps(CONFIG))).resume(run)
 
 
+def test_what_is_free_may_be_another(tmp_path: Path) -> None:
+    """In the recipe or missing from it; and nothing else of its name."""
+    Checkpoints(tmp_path, CONFIG | {"codec": {"steps": 3}}).save(begun())
+    free = ["codec.steps"]
+    for codec in ({"steps": 5}, {}):
+        other = CONFIG | {"codec": codec}
+        assert Checkpoints(tmp_path, other, free=free).resume(begun())
+        with pytest.raises(ModelError, match=r"codec\.steps = 3, not"):
+            Checkpoints(tmp_path, other).resume(begun())
+    with pytest.raises(ModelError, match="steps = None, not 5"):
+        Checkpoints(tmp_path, other | {"steps": 5}, free=free).resume(begun())
+
+
+def test_the_shape_of_a_parameter(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no checkpoint"):
+        shape_of(tmp_path, "reader", "weight")
+    Checkpoints(tmp_path, CONFIG).save(begun())
+    assert shape_of(tmp_path, "reader", "weight") == (8, 4)
+    for name, parameter in (("reader", "wait"), ("leader", "weight")):
+        with pytest.raises(ModelError, match=f"another model: it has no model/{name}/{parameter}"):
+            shape_of(tmp_path, name, parameter)
+
+
 def test_a_save_that_fails_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +140,14 @@ def test_a_save_that_fails_leaves_the_last_one(
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000"]
     assert kept.resume(run)
     assert torch.equal(run.models["reader"].weight, weight)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is space for the tensors, but not for what is written about them."""
+    monkeypatch.setattr(checkpoints, "write_tensors", lambda path, *_: path.touch())
+    with files_up_to(100), pytest.raises(OutputError, match=r"state\.json could not be written"):
+        Checkpoints(tmp_path, CONFIG).save(begun())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["cut", "no json", "version"])

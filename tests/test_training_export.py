@@ -29,10 +29,11 @@ from cuda_backend.weights import read_model
 from mlx_port.backend import BACKEND as MLX
 from tests.closeness import assert_close
 from tests.contract import make_clip, make_prompt, tokens_of
+from tests.full_disk import files_up_to
 from tests.release_tables import release
 from tests.seeded_models import TINY
 from tests.seeded_tokenizer import write_tokenizer
-from training.export import Precision, export, take_pieces
+from training.export import Precision, export, take_pieces, write_config
 from training.parameters import trainable
 
 SAMPLING = Sampling(num_steps=4)
@@ -142,6 +143,17 @@ def test_a_folder_is_not_overwritten(trained: Chatterbox, folder: Path) -> None:
     tokenizer = folder / "tokenizer.json"
     with pytest.raises(OutputError, match="already there"):
         export(trained, tokenizer, folder)
+
+
+def test_a_full_disk_is_told(trained: Chatterbox, tmp_path: Path) -> None:
+    tokenizer, size = tmp_path / "tokenizer.json", 1 << 26
+    with tokenizer.open("wb") as file:
+        file.truncate(size)
+    with files_up_to(size - 1), pytest.raises(OutputError, match=r"tokenizer\.json could not be"):
+        export(trained, tokenizer, tmp_path / "model")
+    with files_up_to(100), pytest.raises(OutputError, match=r"config\.json could not be written"):
+        write_config(tmp_path, TINY)
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
 
 
 def test_a_packed_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,16 +119,54 @@ def test_what_is_there_is_not_made_again(
     assert list(make_features(spoken_corpus, folder)) == [(2, 2)]
 
 
-def test_a_corpus_may_still_be_made(
-    spoken_corpus: Path, spoken_features: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("shard", [0, 1])
+def test_a_corpus_has_to_be_whole(spoken_corpus: Path, tmp_path: Path, shard: int) -> None:
+    """Numbers of utterances change while shards are missing."""
     corpus, folder = tmp_path / "corpus", tmp_path / "features"
     shutil.copytree(spoken_corpus, corpus)
+    index_path(corpus, shard).unlink()
+    with pytest.raises(UsageError, match=r"of its 2 shards 1 are missing\. Finish it"):
+        list(make_features(corpus, folder))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("shard", "there", "other"),
+    [
+        (0, "a, ann.", "a, Ann."),
+        (1, '"speaker": "bob"', '"speaker": "bab"'),
+        (1, '"part": "valid"', '"part": "train"'),
+    ],
+)
+def test_features_of_another_corpus_are_refused(
+    spoken_corpus: Path, spoken_features: Path, tmp_path: Path, shard: int, there: str, other: str
+) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(spoken_corpus, corpus)
+    index = index_path(corpus, shard)
+    assert there in index.read_text("utf-8")
+    index.write_text(index.read_text("utf-8").replace(there, other, 1), "utf-8")
+    with pytest.raises(UsageError, match="holds features of another corpus"):
+        list(make_features(corpus, spoken_features))
+
+
+def test_features_of_other_sound_or_of_more_are_refused(
+    spoken_corpus: Path, spoken_features: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "features"
     shutil.copytree(spoken_features, folder)
-    index_path(corpus, 1).unlink()
-    (folder / "00001.json").unlink()
-    assert list(make_features(corpus, folder)) == [(1, 1)]
-    assert len(Features(folder)) == 11
+    index = folder / "00001.json"
+    items = json.loads(index.read_text("utf-8"))
+    for change in ({"tokens": items[-1]["tokens"] + 1}, {"number": 21}):
+        index.write_text(json.dumps([*items[:-1], items[-1] | change]), "utf-8")
+        with pytest.raises(UsageError, match="holds features of another corpus"):
+            list(make_features(spoken_corpus, folder))
+
+
+def test_there_is_at_least_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), str(tmp_path / "features"), "--workers", "0"])
+    assert "--workers: 0 is less than 1" in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

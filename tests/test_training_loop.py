@@ -104,11 +104,36 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 
 def test_a_run_ends_with_a_checkpoint_and_was_judged(whole: Task) -> None:
-    assert whole.saved() == ["step-000012"]
+    assert whole.saved() == ["step-000010", "step-000012"]
     assert whole.judged == [5, 10, 12]
     lines = whole.out.getvalue().splitlines()
     assert lines.count("step 5, not trained on: loss 1.5000") == 1
     assert any(line.startswith("step 12 of 12: loss ") for line in lines)
+
+
+@pytest.mark.parametrize("step", [5, STEPS])
+def test_a_judge_that_fails_costs_no_step(whole: Task, tmp_path: Path, step: int) -> None:
+    task = Task(tmp_path)
+
+    def judge() -> Losses:
+        if task.run.step == step:
+            raise KilledError
+        return {"loss": 1.5}
+
+    task.judge = judge
+    with pytest.raises(KilledError):
+        task.train(seed=4)
+    resumed = Task(tmp_path)
+    assert resumed.train(seed=99)
+    assert f"going on from step {step}" in resumed.out.getvalue()
+    assert resumed.values() == whole.values()
+
+
+def test_nothing_is_said_where_there_is_nothing_to_judge_by(tmp_path: Path) -> None:
+    task = Task(tmp_path)
+    task.judge = dict
+    assert task.train(seed=4)
+    assert "not trained on" not in task.out.getvalue()
 
 
 def test_a_killed_run_that_goes_on_ends_the_same(whole: Task, tmp_path: Path) -> None:

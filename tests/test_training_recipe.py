@@ -21,6 +21,9 @@ MOST = 12.5e6  # parameters: 25 MB in bfloat16
 class Settings:
     steps: int = 10
     rate: float = 0.5
+    loud: bool = False
+    by: str = "paper"
+    counts: tuple[int, ...] = ()
 
 
 def written(folder: Path, text: str) -> str:
@@ -43,9 +46,35 @@ def test_a_stage_reads_its_own_table(tmp_path: Path) -> None:
 
 def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     recipe = opened(tmp_path, 'name = "ours"\n[codec]\nstep = 3')
-    message = r"The recipe ours has codec\.step.* The settings of codec are: rate, steps\."
+    known = "by, counts, loud, rate, steps"
+    message = rf"The recipe ours has codec\.step.* The settings of codec are: {known}\."
     with pytest.raises(UsageError, match=message):
         recipe.settings("codec", Settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('steps = "many"', r"ours has codec\.steps = 'many', which is not a whole number"),
+        ("steps = 3.0", r"codec\.steps = 3\.0, which is not a whole number"),
+        ("steps = true", r"codec\.steps = True, which is not a whole number"),
+        ('rate = "1"', r"codec\.rate = '1', which is not a number"),
+        ("rate = true", r"codec\.rate = True, which is not a number"),
+        ("loud = 1", r"codec\.loud = 1, which is not true or false"),
+        ("by = 2", r"codec\.by = 2, which is not a text"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(tmp_path: Path, setting: str, message: str) -> None:
+    recipe = opened(tmp_path, f'name = "ours"\n[codec]\n{setting}')
+    with pytest.raises(UsageError, match=message):
+        recipe.settings("codec", Settings)
+
+
+def test_settings_of_their_types_are_taken(tmp_path: Path) -> None:
+    """A whole number is one with a point, too."""
+    table = 'steps = 3\nrate = 2\nloud = true\nby = "us"\ncounts = [1, 2]'
+    found = opened(tmp_path, f"[codec]\n{table}").settings("codec", Settings)
+    assert (found.steps, found.rate, found.loud, found.by) == (3, 2, True, "us")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +82,10 @@ def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     [
         ("steps = 3", r"mine\.toml has steps = 3, which is of no stage"),
         ("[codec", r"mine\.toml is no TOML"),
+        ('seed = "one"', r"mine\.toml has seed = 'one', which is not a whole number from 0"),
+        ("seed = -1", r"seed = -1, which is not"),
+        ("seed = 1.5", r"seed = 1\.5, which is not"),
+        ("sizes = 3", r"mine\.toml has sizes = 3\..*\[sizes\.t3\]"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -93,4 +126,4 @@ def test_stages_know_the_settings_of_the_built_in_model() -> None:
     recipe.settings("teacher", TeacherSettings)
     for by in ("paper", "distill"):
         student = recipe.settings(f"student_{by}", StudentSettings)
-        assert student.block == recipe.sizes.t3.block_size
+        assert 0 < student.annealed < student.steps

@@ -13,8 +13,10 @@ import pytest
 
 from cbflash.builtin import BUILTIN
 from cbflash.checkpoint import CONFIG, FILES, verify
+from cbflash.errors import OutputError
 from cbflash.manifest import read_manifest
 from cbflash.tensorfile import Array, TensorFile, TensorSpec, write_tensors
+from tests.full_disk import files_up_to
 from training import ship
 from training.ship import main
 
@@ -57,6 +59,15 @@ def test_a_trained_model_becomes_the_built_in_one(
     assert set(manifest.files) == names
     assert all(line.ok and "sha256" in line.message for line in verify(target))
     assert run(model, tmp_path / "assets") == 0, "it can be replaced by a better one"
+
+
+def test_a_full_disk_is_told(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with files_up_to(1000):
+        assert run(model, tmp_path / "assets") == OutputError.exit_code
+    assert "could not be written" in capsys.readouterr().err
+    assert not list((tmp_path / "assets").iterdir())
 
 
 def rename(model: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +102,7 @@ def test_the_predictor_learns_the_pitch(data: Data, tmp_path: Path) -> None:
 
 
 def test_errors_of_pitch() -> None:
+    assert PitchErrors(10.0).means() == {}
     errors = PitchErrors(10.0)
     errors.add(np.array([100.0, 100.0, 0.0, 9.0]), np.array([100.0, 50.0, 0.0, 70.0]))
     errors.add(np.array([200.0, 80.0]), np.array([100.0, 0.0]))
@@ -259,6 +262,26 @@ def test_one_signal_stops_the_pitch_and_nothing_else_begins(work: Path, tmp_path
     assert not list((folder / "vocoder").glob("step-*"))
 
 
+def test_it_is_trained_where_there_is_nothing_to_judge_by(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "work"
+    for name in ("corpus", "features"):
+        shutil.copytree(work / name, folder / name)
+    for path in (*folder.glob("*/*.json"), *folder.glob("*/*.jsonl")):
+        found = path.read_text("utf-8")
+        path.write_text(re.sub('"part": "(valid|closed)"', '"part": "train"', found), "utf-8")
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(RECIPE, "utf-8")
+    command = [str(folder), "--recipe", str(recipe)]
+    assert main(command) == 0
+    assert [path.name for path in (folder / "vocoder").glob("step-*")] == ["step-000003"]
+    assert "not trained on" not in capsys.readouterr().err
+    for option, part in (("--wrong-words", "closed"), ("--listen", "valid")):
+        assert main([*command, option, "1"]) == UsageError.exit_code
+        assert f"no utterance of the part {part}" in capsys.readouterr().err
+
+
 def test_other_mels_are_learnt_from(work: Path, tmp_path: Path) -> None:
     mels = tmp_path / "mels"
     mels.mkdir()
@@ -313,6 +336,24 @@ def test_a_recipe_that_cannot_be(
     assert main([str(folder), "--recipe", str(path)]) == UsageError.exit_code
     assert message in capsys.readouterr().err
     assert not list((folder / "vocoder").glob("step-*"))
+
+
+def test_features_of_another_corpus_are_refused(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "features", tmp_path / "features")
+    (tmp_path / "corpus").symlink_to(work / "corpus")
+    index = tmp_path / "features" / "00001.json"
+    index.write_text(index.read_text("utf-8").replace("Go.", "Come.", 1), "utf-8")
+    with pytest.raises(UsageError, match="holds features of another corpus"):
+        open_data(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["--listen", "--wrong-words"])
+def test_at_least_one_is_listened_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), option, "-1"])
+    assert f"{option}: -1 is less than 1" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

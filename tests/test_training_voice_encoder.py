@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import signal
 from dataclasses import dataclass
@@ -162,6 +163,48 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(work: Work, tmp_path: Path) ->
         assert torch.equal(ours, theirs)
 
 
+def test_a_run_may_be_lengthened(work: Work, tmp_path: Path) -> None:
+    """And judged at other steps; but not gone on with at another rate."""
+    folder, recipe = empty(work, tmp_path), tiny(steps=3, judged=2)
+    assert teach(folder, recipe, report=quiet())
+    short = [one.clone() for one in read_voice_encoder(folder, tiny(steps=5)).parameters()]
+    for ours, theirs in zip(read_voice_encoder(folder, recipe).parameters(), short, strict=True):
+        assert torch.equal(ours, theirs)
+    report = quiet()
+    assert teach(folder, tiny(steps=5, judged=4, warmup=1, decay=0.2), report=report)
+    assert "going on from step 3" in text(report)
+    assert "step 4, not trained on" in text(report)
+    long = read_voice_encoder(folder, recipe).parameters()
+    assert not all(torch.equal(ours, theirs) for ours, theirs in zip(long, short, strict=True))
+    with pytest.raises(ModelError, match=r"trained with voice_encoder\.rate = 0\.01, not 0\.02"):
+        teach(folder, tiny(steps=5, rate=2e-2), report=quiet())
+
+
+def test_weights_are_read_without_a_change_to_random_numbers(work: Work, tmp_path: Path) -> None:
+    folder = empty(work, tmp_path)
+    assert teach(folder, tiny(steps=1), report=quiet())
+    torch.manual_seed(8)
+    before = torch.get_rng_state()
+    read_voice_encoder(folder, tiny())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("left", ["nobody", "one"])
+def test_it_is_trained_where_there_is_nobody_to_judge_by(tmp_path: Path, left: str) -> None:
+    """Nobody who is not trained on, or one speaker alone."""
+    write_features(tmp_path / "features")
+    for index in (tmp_path / "features").glob("*.json"):
+        items = json.loads(index.read_text("utf-8"))
+        for item in items:
+            if left == "nobody" or item["speaker"] != "s0":
+                item["part"] = "train"
+        index.write_text(json.dumps(items), "utf-8")
+    report = quiet()
+    assert teach(tmp_path, tiny(steps=3, judged=2), report=report)
+    assert "step 3 of 3" in text(report)
+    assert "not trained on" not in text(report)
+
+
 def test_embeddings_are_those_of_the_product(work: Work, tmp_path: Path) -> None:
     folder = empty(work, tmp_path)
     recipe = tmp_path / "tiny.toml"
@@ -190,7 +233,9 @@ def test_folded_weights_take_mels_as_they_are() -> None:
 
 def test_embeddings_before_a_training_are_refused(work: Work, tmp_path: Path) -> None:
     folder = empty(work, tmp_path)
-    with pytest.raises(ModelError, match=r"holds no checkpoint.*python -m training\.voice_encoder"):
+    with pytest.raises(
+        ModelError, match=r"voice_encoder holds no checkpoint\. Train that stage first"
+    ):
         read_voice_encoder(folder, tiny())
     with pytest.raises(UsageError, match=r"embeddings\.npy cannot be read.*--embed"):
         read_embeddings(folder)

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cbflash.errors import ModelError
-from cbflash.files import make_folder, whole_folder
+from cbflash.files import make_folder, whole_folder, write_whole
 from cbflash.tensorfile import Array, TensorFile, TensorSpec, write_tensors
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -63,6 +63,7 @@ class Checkpoints:
     """The checkpoints of one run.
 
     config: the run's recipe, anything that JSON can write; a checkpoint of another one is refused.
+    free: entries of it that may be others when a run goes on, "codec.steps" for example.
     every: seconds between two saves. keep: how many are kept, the last ones.
     """
 
@@ -71,12 +72,14 @@ class Checkpoints:
         folder: Path,
         config: Mapping[str, Any],
         *,
+        free: Collection[str] = (),
         every: float = 180.0,
         keep: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._config = json.loads(json.dumps(config))  # as it will be read again
+        self._free = free
         self._every = every
         self._keep = keep
         self._clock = clock
@@ -101,7 +104,8 @@ class Checkpoints:
         text = json.dumps(state, indent=1)
         with whole_folder(path, force=True) as built:
             write_tensors(built / TENSORS, specs, (_array(x) for x in tensors.values()))
-            (built / STATE).write_text(text, "utf-8")
+            with write_whole(built / STATE) as file:
+                file.write(text.encode())
         for old in self.paths()[: -self._keep]:
             shutil.rmtree(old)
         self._saved = self._clock()
@@ -135,10 +139,11 @@ class Checkpoints:
         if state.get("version") != VERSION:
             raise ModelError(f"{path} has the version {state.get('version')!r}.", _BEFORE)
         for key, there, here in _differences(state.get("config"), self._config):
-            raise ModelError(
-                f"{path} was trained with {key} = {there}, not {here}.",
-                "Train in another folder, or with the recipe that this run began with.",
-            )
+            if key not in self._free:
+                raise ModelError(
+                    f"{path} was trained with {key} = {there}, not {here}.",
+                    "Train in another folder, or with the recipe that this run began with.",
+                )
 
 
 def load(folder: Path, name: str, module: Module) -> Module:
@@ -159,12 +164,18 @@ def load(folder: Path, name: str, module: Module) -> Module:
 
 
 def shape_of(folder: Path, name: str, parameter: str) -> tuple[int, ...]:
-    """Of a parameter of the model `name` in the last checkpoint of a folder. Raises ModelError."""
+    """Of a parameter of the model `name` in the last checkpoint of a folder.
+
+    Raises ModelError where there is no checkpoint, or not of such a model.
+    """
     paths = checkpoints_in(folder)
     if not paths:
         raise ModelError(f"{folder} holds no checkpoint.", "Train that stage first.")
     file = TensorFile.open(paths[-1] / TENSORS)
-    return tuple(dict(file.items())[f"model/{name}/{parameter}"].shape)
+    key = f"model/{name}/{parameter}"
+    if key not in file:
+        raise ModelError(f"{paths[-1]} is of another model: it has no {key}.", _BEFORE)
+    return tuple(file[key].shape)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

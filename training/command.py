@@ -76,6 +76,18 @@ def _ended_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return number
+
+
 def tell(done: int, count: int, what: str) -> None:
     """How far something is: "3 of 124 shards", on stderr."""
     print(f"{done} of {count} {what}", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cbflash.checkpoint import AUTOREGRESSIVE, CONFIG, FILES
 from cbflash.config import ModelConfig
-from cbflash.files import whole_folder
+from cbflash.files import whole_folder, write_whole
 from cbflash.tensorfile import Array, TensorSpec, to_bfloat16, write_tensors
 from cbflash.weights import MODULES, TABLES
 from cbflash.weights.table import source_shapes, sources_of, take_apart
@@ -55,14 +55,21 @@ def export(
             if part == "t3" and autoregressive:
                 pieces, name = [without_mask(piece) for piece in pieces], AUTOREGRESSIVE
             write_pieces(built / name, pieces)
-        shutil.copyfile(tokenizer, built / names["tokenizer"])
+        copy_file(tokenizer, built / names["tokenizer"])
         write_config(built, model.config)
     return folder
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    text = json.dumps({"sizes": config.to_dict()}, indent=1)
-    (folder / CONFIG).write_text(text, "utf-8")
+    """The config.json of a folder. Raises OutputError."""
+    with write_whole(folder / CONFIG) as file:
+        file.write(json.dumps({"sizes": config.to_dict()}, indent=1).encode())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Raises OutputError where `target` cannot be written."""
+    with source.open("rb") as given, write_whole(target) as file:
+        shutil.copyfileobj(given, file)
 
 
 @dataclass(frozen=True)

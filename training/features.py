@@ -13,7 +13,7 @@ import argparse
 import json
 import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from cbflash.features import (
 )
 from cbflash.files import make_folder, write_whole
 from cbflash.tokens import SAMPLES_PER_TOKEN
-from training.command import Command, tell
+from training.command import Command, at_least, tell
 from training.corpus import Corpus
 from training.corpus.plan import Part
 from training.corpus.shards import index_path
@@ -85,8 +85,7 @@ class Features:
         self._names = [index.stem for index in indices]
         for shard, index in enumerate(indices):
             begins = dict.fromkeys(KINDS, 0)
-            for line in json.loads(index.read_text("utf-8")):
-                item = Item(**line)
+            for item in _read_items(index):
                 self.items.append(item)
                 self._places.append((shard, dict(begins)))
                 begins = {name: begins[name] + item.rows[name] for name in KINDS}
@@ -167,15 +166,42 @@ def make_shard(corpus_folder: Path, folder: Path, shard: int) -> int:
     return len(items)
 
 
+def require_same(corpus: Corpus, folder: Path, items: Iterable[Item]) -> None:
+    """Raises UsageError where an item of the features in a folder is not the utterance of the
+    corpus that has its number."""
+    for item in items:
+        same = item.number < len(corpus)
+        if same:
+            row = corpus.row(item.number)
+            same = (item.text, item.speaker, item.part, item.kind, item.tokens) == (
+                *(row.text, row.speaker, row.part, row.kind),
+                row.samples // SAMPLES_PER_TOKEN,
+            )
+        if not same:
+            raise UsageError(
+                f"{folder} holds features of another corpus than {corpus.folder}, or of this one "
+                "before it was whole.",
+                "Choose another folder, or delete this one and make the features again.",
+            )
+
+
 def make_features(corpus_folder: Path, folder: Path, workers: int = 1) -> Iterator[tuple[int, int]]:
-    """Make what is not there yet; yields how many shards are done, of how many."""
+    """Make what is not there yet; yields how many shards are done, of how many.
+
+    Raises UsageError for a corpus that is not whole, whose utterances may get other numbers yet,
+    and for a folder with features of another one.
+    """
     corpus = Corpus(corpus_folder)
+    shards = range(corpus.description.shards)
+    missing = sum(not index_path(corpus_folder, shard).exists() for shard in shards)
+    if missing:
+        raise UsageError(
+            f"{corpus_folder} is not whole: of its {len(shards)} shards {missing} are missing.",
+            "Finish it: python -m training.corpus, with the options that it was begun with.",
+        )
+    for index in sorted(folder.glob("*.json")):
+        require_same(corpus, folder, _read_items(index))
     make_folder(folder)
-    shards = [
-        shard
-        for shard in range(corpus.description.shards)
-        if index_path(corpus_folder, shard).exists()
-    ]
     left = [shard for shard in shards if not _path(folder, shard).exists()]
     done = len(shards) - len(left)
     yield done, len(shards)
@@ -191,6 +217,10 @@ def make_features(corpus_folder: Path, folder: Path, workers: int = 1) -> Iterat
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _read_items(index: Path) -> list[Item]:
+    return [Item(**line) for line in json.loads(index.read_text("utf-8"))]
+
+
 def _path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05d}.json"
 
@@ -200,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = Command("features", __doc__)
     command.parser.add_argument("corpus", type=Path, metavar="CORPUS")
     command.parser.add_argument("folder", type=Path, metavar="FOLDER")
-    command.parser.add_argument("--workers", type=int, default=1, help="processes")
+    command.parser.add_argument("--workers", type=at_least(1), default=1, help="processes")
 
     def act(given: argparse.Namespace) -> None:
         for done, shards in make_features(given.corpus, given.folder, given.workers):

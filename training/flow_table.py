@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cbflash.errors import UsageError
 from cbflash.vocoding import flow_times, mel_noise, prompt_noise
 from cuda_backend.flow import Flow
 from training.assemble import read_codec
 from training.checkpoints import checkpoints_in
-from training.command import Command
+from training.command import Command, at_least
 from training.flow import MATCHING, open_speech, read_flow
 from training.mean_flow import MEAN_FLOW, MeanFlowSettings
 from training.prompted import Prompted, PromptedSpeech, judged
@@ -126,9 +127,13 @@ def noise_in_use(batch: Prompted, seed: int) -> np.ndarray:
 
 
 def write_table(work: Path, recipe: Recipe, utterances: int, prompt: int) -> None:
-    """Print a row for each way."""
+    """Print a row for each way. Raises UsageError where the corpus has no test part."""
     speech = open_speech(work, read_codec(work, recipe.sizes), (prompt, prompt))
     places = speech.places("test")[:utterances]
+    if not places:
+        raise UsageError(
+            f"{work} has no utterance of the part test.", "It is measured on a longer corpus."
+        )
     print("| mel | error | over time | over bands | over frames |")
     print("|---|---|---|---|---|")
     for name, way in ways(work, recipe):
@@ -140,8 +145,10 @@ def write_table(work: Path, recipe: Recipe, utterances: int, prompt: int) -> Non
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit code."""
     command = Command.of_work("flow_table", __doc__)
-    command.parser.add_argument("--utterances", type=int, default=96)
-    command.parser.add_argument("--prompt", type=int, default=125, help="tokens: 25 are a second")
+    command.parser.add_argument("--utterances", type=at_least(1), default=96)
+    command.parser.add_argument(
+        "--prompt", type=at_least(1), default=125, help="tokens: 25 a second"
+    )
     return command.run(
         arguments,
         lambda given: write_table(

@@ -66,8 +66,10 @@ def train(
     """Take steps until the schedule is over; False if somebody stopped it.
 
     take: one step, forwards, backwards and of the optimisers; gives its losses. judge: losses on
-    what is not trained on, every `judged` steps and at the end. Ctrl-C and SIGTERM end the run
-    after the step, with a checkpoint; a second one at once. So does `until`, asked at each step.
+    what is not trained on, every `judged` steps and at the end, when there is a checkpoint; none
+    where the corpus has nothing to judge by. It draws from numbers of its own. Ctrl-C and SIGTERM
+    end the run after the step, with a checkpoint; a second one at once. So does `until`, asked at
+    each step.
     """
     report = report or Report()
     if checkpoints.resume(run) and is_first():
@@ -80,10 +82,12 @@ def train(
             first, ended = is_first(), run.step == schedule.steps
             if first:
                 report.add(losses, run.step, schedule.steps)
-            if first and judge is not None and (ended or run.step % judged == 0):
-                _say(report, run.step, judge())
+            due = judge if ended or run.step % judged == 0 else None
+            if first and due is not None:
+                checkpoints.save(run)  # before it is judged, which may fail
+                _say(report, run.step, due())
             over = ended or any_of((until is not None and until()) or asked())
-            if first and over:
+            if first and over and due is None:
                 checkpoints.save(run)
             if over:
                 break
@@ -93,6 +97,8 @@ def train(
 
 
 def _say(report: Report, step: int, losses: Losses) -> None:
+    if not losses:
+        return
     found = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
     report.say(f"step {step}, not trained on: {found}")
 

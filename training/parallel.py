@@ -2,8 +2,11 @@
 python -m torch.distributed.run --nproc-per-node 2 -m training.teacher WORK
 
 On a CPU with several cores, or on several GPUs. All processes draw the same batch, compute the
-gradients of their own rows, and take the same step with the mean of all; so what is learnt is
-what one process would have learnt, but for rounding. The first one prints and saves.
+gradients of their own rows, and take the same step with the mean of all, each counted by the
+positions that it has a loss of. So what is learnt is what one process would have learnt, but for
+rounding, and but for the letters of the teacher: their loss is a mean over fewer positions than
+those that are counted, and weighs a little more in one process and less in another. The first one
+prints and saves.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from cbflash.config import ModelConfig
 from cbflash.errors import UsageError
@@ -29,6 +29,8 @@ from cbflash.errors import UsageError
 Settings = TypeVar("Settings")
 
 FOLDER = Path(__file__).parent / "recipes"
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,21 @@ class Recipe:
     tables: Mapping[str, Mapping[str, Any]]
 
     def settings(self, stage: str, kind: Callable[..., Settings]) -> Settings:
-        """The settings of a stage. Raises UsageError for a name that it does not know."""
+        """The settings of a stage. Raises UsageError for a name that it does not know, and for a
+        value that is not of the type of the setting."""
         table = self.tables.get(stage, {})
         known = inspect.signature(kind).parameters
-        for name in table:
+        types = get_type_hints(kind)
+        for name, value in table.items():
             if name not in known:
                 raise UsageError(
                     f"The recipe {self.name} has {stage}.{name}, which there is not.",
                     f"The settings of {stage} are: {', '.join(sorted(known))}.",
+                )
+            if not _fits(value, types.get(name)):
+                raise UsageError(
+                    f"The recipe {self.name} has {stage}.{name} = {value!r}, "
+                    f"which is not {_KINDS[types[name]]}."
                 )
         return kind(**table)
 
@@ -72,8 +81,14 @@ def read_recipe(name: str) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}.") from None
     title = str(data.pop("name", path.stem))
-    seed = int(data.pop("seed", 0))
-    sizes = ModelConfig.from_dict({"name": title, **data.pop("sizes", {})}, str(path))
+    seed, given = data.pop("seed", 0), data.pop("sizes", {})
+    if type(seed) is not int or seed < 0:
+        raise UsageError(f"{path} has seed = {seed!r}, which is not a whole number from 0.")
+    if not isinstance(given, dict):
+        raise UsageError(
+            f"{path} has sizes = {given!r}.", "Write them below their part, [sizes.t3] for example."
+        )
+    sizes = ModelConfig.from_dict({"name": title, **given}, str(path))
     for stage, table in data.items():
         if not isinstance(table, dict):
             raise UsageError(
@@ -81,3 +96,10 @@ def read_recipe(name: str) -> Recipe:
                 f"Write it below the name of one, [{stage}] for example.",
             )
     return Recipe(title, seed, sizes, data)
+
+
+def _fits(value: object, kind: object) -> bool:
+    """Whether a value is of a simple type; others are looked at by nobody here."""
+    if kind is float:
+        return type(value) in (int, float)
+    return kind not in _KINDS or type(value) is kind

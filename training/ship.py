@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shutil
 import string
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from cbflash.weights import TABLES
 from cbflash.weights.table import match
 from cuda_backend.weights import read_model
 from training.command import Command
+from training.export import copy_file
 
 LARGEST = 25_000_000  # bytes of the folder, with card and manifest
 CARD = "README.md"
@@ -76,9 +76,9 @@ def ship(model: Path, target: Path) -> int:
     names = [*FILES["release"].values(), CONFIG]
     with whole_folder(target, force=True) as built:
         for name in names:
-            shutil.copyfile(model / name, built / name)
+            copy_file(model / name, built / name)
         if (target / CARD).is_file():
-            shutil.copyfile(target / CARD, built / CARD)
+            copy_file(target / CARD, built / CARD)
         describe(built, names, {"built_in": BUILTIN}).write(built)
         size = sum(path.stat().st_size for path in built.iterdir())
         if size > LARGEST:

@@ -23,18 +23,23 @@ class Verification:
     margin: float
 
 
+def can_verify(speakers: Sequence[str]) -> bool:
+    """Whether there are a pair of utterances of one speaker and a pair of two."""
+    return 1 < len(set(speakers)) < len(speakers)
+
+
 def verify(embeddings: Array, speakers: Sequence[str]) -> Verification:
     """Unit vectors [n, D] and who spoke each.
 
     Raises ValueError where there is no pair of one speaker, or none of two.
     """
+    if not can_verify(speakers):
+        raise ValueError("pairs of one speaker and pairs of two are needed")
     _, numbers = np.unique(np.asarray(speakers), return_inverse=True)
     first, second = np.triu_indices(len(embeddings), k=1)
     cosines = (embeddings @ embeddings.T)[first, second]
     same = numbers[first] == numbers[second]
     own, others = cosines[same], cosines[~same]
-    if not len(own) or not len(others):
-        raise ValueError("pairs of one speaker and pairs of two are needed")
     return Verification(equal_error_rate(own, others), float(own.mean() - others.mean()))
 
 

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from cbflash.config import VoiceEncoderConfig
-from cbflash.errors import ModelError, UsageError
+from cbflash.errors import UsageError
 from cbflash.features import voice_encoder_windows
 from cbflash.files import write_whole
 from cuda_backend.voice_encoder import VoiceEncoder
-from training.checkpoints import Checkpoints, Run
+from training.checkpoints import Checkpoints, Run, load
 from training.command import Command, tell
 from training.devices import Device, find_device
 from training.features import Features
@@ -35,7 +35,7 @@ from training.optimisers import make_optimisers, take_step
 from training.parameters import trainable
 from training.recipe import Recipe, read_recipe
 from training.schedule import Schedule
-from training.verification import verify
+from training.verification import can_verify, verify
 from training.voice_windows import Changes, VoiceWindows
 
 Floats = npt.NDArray[np.float32]
@@ -45,6 +45,7 @@ EMBEDDINGS = "embeddings.npy"
 _MEASURED = 500  # utterances that tell how loud the bands are
 _TOGETHER = 64  # utterances that are embedded at once
 _TOLD = 40 * _TOGETHER
+_COURSE = ("steps", "warmup", "decay", "judged")  # a run may be made longer, and end otherwise
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def teach(work: Path, recipe: Recipe, device: Device = "cpu", report: Report | N
     model.levels.copy_(torch.from_numpy(levels))
     run = begin(recipe, model, loss)
     unseen = features.part("test") + features.part("closed")
+    speakers = [features.items[place].speaker for place in unseen]
 
     def take() -> Losses:
         windows = torch.from_numpy(drawn.draw(run.numbers)).to(device)
@@ -135,8 +137,9 @@ def teach(work: Path, recipe: Recipe, device: Device = "cpu", report: Report | N
         return {"loss": value.item(), "right": right.item()}
 
     def judge() -> Losses:
-        found = np.concatenate(list(embed(model, features, unseen)))
-        return asdict(verify(found, [features.items[place].speaker for place in unseen]))
+        if not can_verify(speakers):
+            return {}
+        return asdict(verify(np.concatenate(list(embed(model, features, unseen))), speakers))
 
     return train(
         run,
@@ -154,7 +157,7 @@ def make_checkpoints(work: Path, recipe: Recipe) -> Checkpoints:
     settings = recipe.settings(STAGE, VoiceEncoderSettings)
     sizes = asdict(recipe.sizes.voice_encoder)
     config = {"seed": recipe.seed, "sizes": sizes, STAGE: asdict(settings)}
-    return Checkpoints(work / STAGE, config)
+    return Checkpoints(work / STAGE, config, free=[f"{STAGE}.{name}" for name in _COURSE])
 
 
 def measure_levels(features: Features, places: Sequence[int]) -> Floats:
@@ -185,13 +188,9 @@ def embed(encoder: nn.Module, features: Features, places: Sequence[int]) -> Iter
 
 
 def read_voice_encoder(work: Path, recipe: Recipe) -> VoiceEncoder:
-    """The encoder of the last checkpoint, as it is used. Raises ModelError if there is none."""
-    model = make_model(recipe)
-    if not make_checkpoints(work, recipe).resume(begin(recipe, model, GE2E())):
-        raise ModelError(
-            f"{work / STAGE} holds no checkpoint.", f"Train: python -m training.{STAGE} {work}"
-        )
-    return model.folded()
+    """The encoder of the last checkpoint, as it is used. Raises ModelError if there is none, or
+    one of other sizes."""
+    return load(work / STAGE, "encoder", make_model(recipe)).folded()
 
 
 def write_embeddings(work: Path, recipe: Recipe) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.command import Command
+from training.command import Command, at_least
 from training.corpus.corpus import Corpus
 from training.corpus.make import Recipe, make_corpus
 from training.corpus.plan import PARTS
@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = command.parser.add_argument
     add("folder", type=Path, metavar="FOLDER")
     add("--hours", type=_positive, default=Recipe.hours, help="of speech, about")
-    add("--seed", type=int, default=Recipe.seed)
-    add("--workers", type=_count, default=1, help="processes")
+    add("--seed", type=at_least(0), default=Recipe.seed)
+    add("--workers", type=at_least(1), default=1, help="processes")
     add(
         "--packages",
         type=Path,
@@ -46,13 +46,6 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e4:
         raise argparse.ArgumentTypeError(f"{text} is not a number of hours")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least one")
     return value
 
 

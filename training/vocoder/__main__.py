@@ -17,12 +17,14 @@ import torch
 
 from app.evaluate import CLOSED
 from app.evaluate.sphinx import SphinxRecogniser
+from cbflash.errors import UsageError
 from cuda_backend.hift import HiFT
 from training.checkpoints import Checkpoints, load
-from training.command import Command, tell
+from training.command import Command, at_least, tell
 from training.corpus import Corpus
+from training.corpus.plan import Part
 from training.devices import find_device
-from training.features import Features
+from training.features import Features, require_same
 from training.loop import train
 from training.recipe import Recipe, read_recipe
 from training.schedule import Schedule
@@ -74,8 +76,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = Command.of_training("vocoder", __doc__)
     add = command.parser.add_argument
     add("--mels", type=Path, metavar="FOLDER", help="other mels of the same frames, a flow's")
-    add("--listen", type=int, default=0, metavar="N", help="write N utterances as sound files")
-    add("--wrong-words", type=int, default=0, metavar="N", help="let a listener hear N utterances")
+    add(
+        "--listen",
+        type=at_least(1),
+        default=0,
+        metavar="N",
+        help="write N utterances as sound files",
+    )
+    add(
+        "--wrong-words",
+        type=at_least(1),
+        default=0,
+        metavar="N",
+        help="let a listener hear N utterances",
+    )
 
     def act(given: argparse.Namespace) -> bool:
         recipe = read_recipe(given.recipe)
@@ -91,9 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def open_data(work: Path, mels: Path | None = None) -> Data:
     """The corpus, its features, and pitch tracks, which are made where they are not there.
 
-    mels: a folder of other mels of the same frames, `00012.mel.npy` as in the features.
+    mels: a folder of other mels of the same frames, `00012.mel.npy` as in the features. Raises
+    UsageError for features or mels of another corpus.
     """
     corpus, features = Corpus(work / "corpus"), Features(work / "features")
+    require_same(corpus, features.folder, features.items)
     folder = work / FOLDER / "pitch"
     for done, shards in make_pitch(corpus, features, folder):
         tell(done, shards, "shards of pitch")
@@ -107,14 +123,25 @@ def read_vocoder(work: Path, recipe: Recipe) -> Resynthesis:
     return Resynthesis.of(load(work / FOLDER, "hift", HiFT(config)), config)
 
 
+def _some(data: Data, part: Part, count: int) -> list[int]:
+    """The places of that many utterances. Raises UsageError where there are none."""
+    places = data.features.part(part)[:count]
+    if not places:
+        raise UsageError(
+            f"{data.features.folder} holds no utterance of the part {part}.",
+            "Make a longer corpus.",
+        )
+    return places
+
+
 def _listen(vocoder: Resynthesis, data: Data, options: argparse.Namespace) -> None:
     if options.listen:
-        places = data.features.part("valid")[: options.listen]
+        places = _some(data, "valid", options.listen)
         for path in write_sounds(vocoder, data, places, options.work / FOLDER / "listen"):
             print(path)
     if options.wrong_words:
         listener = SphinxRecogniser(CLOSED)
-        places = data.features.part("closed")[: options.wrong_words]
+        places = _some(data, "closed", options.wrong_words)
         true, made = wrong_words(vocoder, data, places, listener)
         print(f"wrong words of {len(places)} utterances, {listener.name}")
         print(f"  true sound    {true}\n  from its mel  {made}")

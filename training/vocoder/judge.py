@@ -69,7 +69,9 @@ class PitchErrors:
 
     def means(self) -> dict[str, float]:
         """cents: the middle of the errors of all frames where both have a voice; voicing: part of
-        frames where only one has."""
+        frames where only one has. Neither where no utterance was added."""
+        if not self._differ:
+            return {}
         cents = np.concatenate(self._cents)
         middle = float(np.median(cents)) if cents.size else float("nan")
         return {"cents": middle, "voicing": float(np.concatenate(self._differ).mean())}
@@ -77,7 +79,9 @@ class PitchErrors:
 
 def judge(vocoder: Resynthesis, data: Data, places: Sequence[int]) -> dict[str, float]:
     """mel: mean difference of logarithms between the mels given and those of the sound made of
-    them; the others are those of `PitchErrors`."""
+    them; the others are those of `PitchErrors`. Nothing where there are no utterances."""
+    if not places:
+        return {}
     errors = PitchErrors(vocoder.config.voiced_threshold)
     mels = []
     for place in places:
