@@ -289,6 +289,14 @@ def test_it_learns(features: Features, batch: Batch, tmp_path: Path) -> None:
     assert mel_loss(trained.codec, batch) < 0.9 * mel_loss(untrained.codec, batch)
 
 
+def test_without_unseen_speakers_it_is_not_judged(
+    features: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untrained = stage(features, tmp_path)
+    monkeypatch.setattr(Features, "part", lambda self, part: [])
+    assert untrained.judge() == {}
+
+
 def test_it_is_judged_on_unseen_speakers(features: Features, tmp_path: Path) -> None:
     trained = stage(features, tmp_path, steps=0)
     assert trained.train()

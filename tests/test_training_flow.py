@@ -403,6 +403,14 @@ def test_commands_say_what_is_missing(
 
 
 @torch.inference_mode()
+def test_without_unseen_speakers_it_is_not_judged(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = matching.open_stage(copied, RECIPE)
+    monkeypatch.setattr(PromptedSpeech, "places", lambda self, part: [])
+    assert stage.judge() == {}
+
+
 def test_what_is_judged_is_what_the_product_makes(trained: Path) -> None:
     """One utterance, with the mel, noise and steps that it has in use."""
     flow = read_flow(trained / "flow", SIZES)

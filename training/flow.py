@@ -143,7 +143,7 @@ class FlowStage:
             self._loss(self.flow, batch.to(self._device), numbers).item()
             for batch in judged(self._speech, places)
         ]
-        return {"loss": float(np.mean(losses))}
+        return {"loss": float(np.mean(losses))} if losses else {}
 
 
 def read_flow(folder: Path, sizes: ModelConfig) -> Flow:
