@@ -131,7 +131,7 @@ def whole_folder(path: Path, force: bool = False) -> Iterator[Path]:
     Raises OutputError at once if `path` exists, unless `force`: then the old folder is
     replaced, but only at the end (see `move_folder` for what is never replaced).
     """
-    _check_target(path, force)
+    require_target(path, force)
     make_folder(path.parent)
     temporary = _temporary(path)
     try:
@@ -148,7 +148,7 @@ def move_folder(built: Path, path: Path, force: bool = False) -> None:
     An existing folder is replaced only with `force`, and never if it holds folders itself:
     nothing of ours does, so it is something else. Raises OutputError.
     """
-    _check_target(path, force)
+    require_target(path, force)
     old = _temporary(path)
     try:
         if path.exists():
@@ -180,7 +180,8 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".cbflash-{secrets.token_hex(6)}.tmp")
 
 
-def _check_target(path: Path, force: bool) -> None:
+def require_target(path: Path, force: bool) -> None:
+    """That `whole_folder` could put a folder there. Raises OutputError."""
     if not path.exists():
         return
     if not path.is_dir():

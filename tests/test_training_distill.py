@@ -21,14 +21,18 @@ from cbflash.engine import EngineOptions
 from cbflash.settings import Sampling
 from cbflash.tensorfile import TensorFile
 from cuda_backend.backend import CPU
+from cuda_backend.t3 import T3
 from mlx_port.backend import BACKEND as MLX
 from tests.autoregressive_folders import FLASH, make_autoregressive
 from tests.contract import make_clip, make_prompt, tokens_of
 from tests.seeded_models import TINY
+from training.autoregressive import Draw
 from training.checkpoints import checkpoints_in
+from training.distill import command, work
 from training.distill.command import main
 from training.distill.teacher import Teacher
 from training.t3 import Untold
+from training.teacher_speech import Voiced
 
 SAMPLE = Path(__file__).parent.parent / "assets" / "voices" / "sample.flac"
 TEXTS = "Good morning.\n\n***\nHow are you?\nThe sea is blue.\n"
@@ -160,11 +164,9 @@ def stopped_at(work: Path) -> int:
     return int(checkpoints_in(work / "training")[-1].name.removeprefix("step-"))
 
 
-@pytest.mark.parametrize(
-    ("then", "code"), [(interrupt, 130), (hour, 0)], ids=["Ctrl-C", "the time is over"]
-)
+@pytest.mark.parametrize("then", [interrupt, hour], ids=["Ctrl-C", "the time is over"])
 def test_a_stopped_run_goes_on_to_the_same_end(
-    tmp_path: Path, distil: Distil, then: Callable[[int], float], code: int
+    tmp_path: Path, distil: Distil, then: Callable[[int], float]
 ) -> None:
     options = ("--steps", 5, "--together", 1)
     whole = distil(tmp_path / "whole", *options)
@@ -172,7 +174,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     # Two looks at the clock to begin with, two for each of three texts, and one for each step.
     alarm = Alarm(2 + 3 * 2 + 3, then)
     stopped = distil(tmp_path / "out", *options, "--minutes", 30, clock=alarm)
-    assert stopped.code == code, stopped.told
+    assert stopped.code == 130, stopped.told
     assert "Paused, with a checkpoint." in stopped.told
     assert not (tmp_path / "out").exists()
     assert stopped_at(tmp_path / "out.work") == 3
@@ -188,14 +190,72 @@ def test_a_stopped_run_goes_on_to_the_same_end(
 def test_the_teacher_goes_on_speaking_where_it_was(tmp_path: Path, distil: Distil) -> None:
     options = ("--steps", 1, "--together", 1, "--minutes", 30)
     paused = distil(tmp_path / "out", *options, clock=Alarm(3, hour))
-    assert paused.code == 0
+    assert paused.code == 130
     assert "The time is over." in paused.told
-    spoken = sorted((tmp_path / "out.work" / "speech").iterdir())
+    spoken = batches(tmp_path)
     assert len(spoken) == 1
     before = spoken[0].stat().st_mtime_ns
     assert distil(tmp_path / "out", *options).code == 0
     assert spoken[0].stat().st_mtime_ns == before
-    assert len(list((tmp_path / "out.work" / "speech").iterdir())) == 3
+    assert len(batches(tmp_path)) == 3
+
+
+def batches(folder: Path) -> list[Path]:
+    """The files of what was spoken for `folder / "out"`."""
+    return sorted((folder / "out.work" / "speech").rglob("*.npz"))
+
+
+def test_what_spares_memory_may_change_on_the_way(
+    tmp_path: Path, distil: Distil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what a run that was out of memory is told to do."""
+    seeds: list[int] = []
+
+    def voiced(teacher: T3, draw: Draw, seed: int) -> Voiced:
+        seeds.append(seed)
+        return Voiced(teacher, draw, seed)
+
+    monkeypatch.setattr(work, "Voiced", voiced)
+    options = ("--steps", 3, "--samples", 4, "--minutes", 30)
+    speaking = distil(tmp_path / "out", *options, "--together", 5, clock=Alarm(3, hour))
+    assert "spoke 5 of 12 texts" in speaking.told
+    before = {path: path.stat().st_mtime_ns for path in batches(tmp_path)}
+    assert len(before) == 1
+    speaking = distil(tmp_path / "out", *options, "--together", 2, clock=Alarm(3, hour))
+    assert "spoke 7 of 12 texts" in speaking.told
+    # Two looks at the clock to begin with, two for each of two batches, and one for a step.
+    learning = distil(tmp_path / "out", *options, "--together", 4, clock=Alarm(2 + 2 * 2 + 1, hour))
+    assert "Paused, with a checkpoint." in learning.told
+    assert stopped_at(tmp_path / "out.work") == 1
+    spare = ("--together", 1, "--batch", 30, "--bf16", "--frugal")
+    ended = distil(tmp_path / "out", "--steps", 3, "--samples", 4, *spare)
+    assert ended.code == 0, ended.told
+    assert "going on from step 1" in ended.told
+    assert "the teacher spoke" not in ended.told
+    found = batches(tmp_path)
+    assert len(found) == 1 + 1 + 2
+    assert {path: path.stat().st_mtime_ns for path in found if path in before} == before
+    said = [place for path in found for place in np.load(path)["places"].tolist()]
+    assert len(set(said)) == len(said) > 7
+    assert seeds == [0, 5, 7], "no two batches are drawn from one"
+
+
+def test_out_of_memory_names_what_may_change(
+    tmp_path: Path, distil: Distil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(command, "run", full)
+    ended = distil(tmp_path / "out")
+    assert ended.code == 7
+    assert set(re.findall(r"--[\w-]+", ended.told)) == {
+        "--together",
+        "--frugal",
+        "--bf16",
+        "--batch",
+    }
+    assert "What is there is kept." in ended.told
 
 
 def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path, distil: Distil) -> None:
@@ -216,18 +276,72 @@ def test_the_output_is_not_replaced_unasked(tmp_path: Path, distil: Distil) -> N
     assert not (tmp_path / "out.work").exists()
 
 
+def test_a_student_never_takes_the_place_of_its_teacher(teacher: Path, distil: Distil) -> None:
+    before = sorted(path.name for path in teacher.iterdir())
+    ended = distil(teacher, "--force")
+    assert ended.code == 8
+    assert "is the teacher. Choose another name" in ended.told
+    assert sorted(path.name for path in teacher.iterdir()) == before
+
+
+def test_a_run_is_lengthened_where_its_annealing_stays(tmp_path: Path, distil: Distil) -> None:
+    assert distil(tmp_path / "out", "--steps", 2).code == 0
+    ended = distil(tmp_path / "out", "--steps", 6, "--force")
+    assert ended.code == 5
+    assert "was trained with annealed = 1, not 3" in ended.told
+    assert distil(tmp_path / "out", "--steps", 6, "--annealed", 1, "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("out", "work", "message"),
+    [
+        (".", "work", "is no name of a new folder"),
+        ("holds/..", "work", "is no name of a new folder"),
+        ("file", "work", "is a file"),
+        ("holds", "work", "holds other folders, so it is not replaced"),
+        ("new", "new/work", "is in new, the result. Choose another --work."),
+        ("new", "new", "is in new, the result. Choose another --work."),
+    ],
+)
+def test_a_result_that_could_not_be_written_is_told_before_anything_is_done(
+    tmp_path: Path,
+    distil: Distil,
+    monkeypatch: pytest.MonkeyPatch,
+    out: str,
+    work: str,
+    message: str,
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "holds" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    ended = distil(Path(out), "--work", work, "--force", "--steps", 1)
+    assert ended.code == 8
+    assert message in ended.told
+    assert ended.told.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "holds"]
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
         (("--steps", 0), 2, "steps is 0; it must be at least 1."),
-        (("--block", 1), 2, "block is 1; it must be at least 2."),
+        (("--block", 1), 2, "--block is 1; it must be at least 2, and at most 255 with this"),
+        (("--block", 0), 2, "--block is 0; it must be at least 2, and at most 255 with this"),
+        (("--block", 256), 2, "--block is 256; it must be at least 2, and at most 255 with this"),
         (("--rank", 0), 2, "rank is 0; it must be at least 1."),
-        (("--beta", 1.5), 2, "beta is 1.5; it must be between 0 and 1."),
+        (("--beta", 1.5), 2, "beta is 1.5; it must be more than 0 and less than 1."),
+        (("--beta", 0), 2, "beta is 0.0; it must be more than 0 and less than 1."),
+        (("--beta", 1), 2, "beta is 1.0; it must be more than 0 and less than 1."),
+        (("--top-k", -1), 2, "top is -1; it must be at least 0."),
+        (("--annealed", -1), 2, "annealed is -1; it must be at least 0."),
         (("--rate", 0), 2, "rate is 0.0; it must be more than 0."),
         (("--period", -1), 2, "period is -1; it must be at least 0."),
         (("--top-p", 0), 2, "top-p and min-p must be between 0 and 1."),
         (("--repetition", 0), 2, "temperature, guidance and repetition must not be negative."),
         (("--longest", 0), 2, "--longest and --together must be more than 0."),
+        (("--seed", -1), 2, "--seed is -1; it must be from 0 to 4294967295."),
+        (("--seed", 2**32), 2, "--seed is 4294967296; it must be from 0 to 4294967295."),
+        (("--minutes", 0), 2, "--minutes is 0.0; it must be more than 0."),
         (("--voices", "nobody.wav"), 3, "nobody.wav"),
     ],
 )
@@ -239,6 +353,21 @@ def test_options_that_make_no_sense_are_told_first(
     assert ended.told.startswith("cbflash-distill: ")
     assert message in ended.told
     assert ended.told.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--longest", "--temperature", "--rate", "--guidance", "--alpha", "--minutes", "--top-p"),
+        *("--min-p", "--repetition", "--beta", "--unconditional"),
+    ],
+)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_are_finite(tmp_path: Path, distil: Distil, option: str, value: str) -> None:
+    ended = distil(tmp_path / "out", f"{option}={value}")
+    assert ended.code == 2
+    assert ended.told == f"cbflash-distill: {option} is {value}; it must be a finite number.\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -268,19 +268,21 @@ def test_what_is_no_sound_is_not_learnt() -> None:
     assert not (batch.speech[0, 1:141] >= TINY.t3.start_speech).any()
 
 
-def test_some_utterances_are_kept_for_judging() -> None:
-    spoken = {place: np.arange(5) for place in range(60)}
-    many = Script(script().texts, tuple(VOICES), 30, TINY.t3, 0)
+def test_some_texts_are_kept_for_judging_with_all_that_was_said_of_them() -> None:
+    texts = tuple((255, 5 + number, 0) for number in range(45))
+    many = Script(texts, tuple(VOICES), 2, TINY.t3, 0)
+    spoken = {place: np.arange(5) for place in range(1, 90)}  # the first one never ended
     speech = SpokenScript(many, spoken, 0.0, CPU)
     learnt, kept = speech.places("train"), speech.places("valid")
-    assert len(kept) == 3
-    assert sorted([*learnt, *kept]) == list(range(60))
-    alone = SpokenScript(many, {7: np.arange(5)}, 0.0, CPU)
-    assert alone.places("train") == alone.places("valid") == [7]
+    assert kept == [20, 40, 45, 65, 85]
+    assert sorted([*learnt, *kept]) == sorted(spoken)
+    assert not {many.text(place) for place in learnt} & {many.text(place) for place in kept}
+    alone = SpokenScript(many, {7: np.arange(5), 52: np.arange(5)}, 0.0, CPU)
+    assert alone.places("train") == alone.places("valid") == [7, 52]
 
 
 def test_positions_are_those_of_whole_blocks_from_the_first_step(teacher: Path) -> None:
-    settings = Settings(steps=100, annealed=0.5, block=4)
+    settings = Settings(steps=100, annealed=50, block=4)
     decoder = Teacher.open(teacher).read_decoder(CPU)
     lesson = Lesson(share(decoder), decoder, spoken_script(), settings)
     batch = spoken_script().batch([0, 1], np.random.default_rng(0))

@@ -218,7 +218,7 @@ def test_a_student_in_blocks_of_one_has_nothing_to_learn_of_its_teacher(
 def test_distillation_of_a_folder_is_told_the_period(
     teacher: T3, speech: Speech, period: int
 ) -> None:
-    settings = Settings(steps=8, annealed=1.0, block=8, draw=Draw(untold="all", period=period))
+    settings = Settings(steps=8, annealed=8, block=8, draw=Draw(untold="all", period=period))
     lesson = Lesson(begin_student(teacher), teacher, cast(SpokenScript, speech), settings)
     loss = lesson.loss(lesson.masked(some_masked(speech).spoken, 0)).item()
     assert (loss < 1e-5) == (period == 8)

@@ -14,12 +14,13 @@ import torch
 from app.launching import STOPPED
 from app.spelling import spell_count, spell_seconds
 from cbflash.errors import CbflashError, EngineError, OutputError
+from cbflash.files import require_target
 from cbflash.tokens import TOKEN_RATE
 from cuda_backend.t3 import T3
 from training.checkpoints import Checkpoints, checkpoints_in
 from training.distill.lesson import Lesson, Student
 from training.distill.needs import Needs
-from training.distill.options import parser, read_settings
+from training.distill.options import check_numbers, parser, read_settings
 from training.distill.script import Script, SpokenScript
 from training.distill.settings import Settings
 from training.distill.teacher import Teacher
@@ -43,17 +44,19 @@ def main(arguments: Sequence[str] | None = None, clock: Clock = time.monotonic) 
         return error.exit_code
     except torch.OutOfMemoryError:
         print(
-            "cbflash-distill: the GPU has not enough free memory. Try --frugal, --bf16, a smaller "
-            "--batch, or a smaller --together while the teacher speaks.",
+            "cbflash-distill: the GPU has not enough free memory. Try a smaller --together while "
+            "the teacher speaks, and --frugal, --bf16 or a smaller --batch while the student "
+            "learns. What is there is kept.",
             file=sys.stderr,
         )
         return EngineError.exit_code
 
 
 def run(options: argparse.Namespace, clock: Clock = time.monotonic) -> int:
-    """What `options.parser` gave. Raises CbflashError."""
+    """What `options.parser` gave; 0 only where the result was written. Raises CbflashError."""
+    check_numbers(options)
     over = _deadline(options.minutes, clock)
-    _require_new(options.out, options.force)
+    folder = _require_new(options)
     device = _device(options.device)
     teacher = Teacher.open(options.teacher)
     settings = read_settings(options, teacher.config.t3)
@@ -61,15 +64,14 @@ def run(options: argparse.Namespace, clock: Clock = time.monotonic) -> int:
     decoder = teacher.read_decoder(device)
     student = Student.of(decoder, settings)
     _say(Needs.of(student, teacher.config.t3, settings).tell())
-    folder = options.work or options.out.with_name(options.out.name + ".work")
     work = Work(folder, teacher, script, settings)
     if not _speak(work, decoder, len(script), over, clock):
         _say(f"The time is over. {AGAIN}")
-        return 0
+        return STOPPED
     speech = SpokenScript(script, work.spoken(), settings.unconditional, device)
     if not _train(student, decoder, speech, work, settings, over):
         _say(f"Paused, with a checkpoint. {AGAIN}")
-        return 0 if over() else STOPPED
+        return STOPPED
     print(write_student(student.finish(), settings.block, teacher, options.out, options.force))
     return 0
 
@@ -130,10 +132,19 @@ def _deadline(minutes: float | None, clock: Clock) -> Callable[[], bool]:
     return lambda: end is not None and clock() >= end
 
 
-def _require_new(out: Path, force: bool) -> None:
-    """Said before hours of work, not behind them."""
-    if out.exists() and not force:
-        raise OutputError(f"{out} is already there.", "Choose another name, or use --force.")
+def _require_new(options: argparse.Namespace) -> Path:
+    """That the result can be put where it shall be, said before hours of work and not behind them.
+    Gives the folder of the work."""
+    out: Path = options.out
+    if out.name in ("", ".."):
+        raise OutputError(f"{out} is no name of a new folder.", "Choose another one.")
+    require_target(out, options.force)
+    if out.resolve() == options.teacher.resolve():
+        raise OutputError(f"{out} is the teacher.", "Choose another name for its student.")
+    work: Path = options.work or out.with_name(out.name + ".work")
+    if out.resolve() in (work.resolve(), *work.resolve().parents):
+        raise OutputError(f"{work} is in {out}, the result.", "Choose another --work.")
+    return work
 
 
 def _device(name: str | None) -> torch.device:

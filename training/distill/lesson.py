@@ -62,7 +62,7 @@ class Lesson:
         self._teacher = teacher
         self._speech = speech
         self._settings = settings
-        self._annealing = Annealing(settings.block, settings.annealed * settings.steps)
+        self._annealing = Annealing(settings.block, settings.annealed)
         self._divergence = Divergence(settings.beta, settings.top)
 
     def masked(self, spoken: Spoken, step: int) -> Masked:

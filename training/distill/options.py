@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from cbflash.config import T3Config
@@ -11,6 +12,8 @@ from cbflash.tokens import TOKEN_RATE
 from training.autoregressive import Draw
 from training.distill.settings import RATES, Settings
 from training.lora import Rank
+
+SEEDS = 2**32
 
 DESCRIPTION = """\
 Make a block-diffusion decoder of an autoregressive Chatterbox, without recordings: the teacher
@@ -23,7 +26,8 @@ EPILOG = """\
 Ctrl-C ends with a checkpoint, and the same command goes on from there. How it works, what it needs
 and where it ends is in docs/distillation.md. Exit codes: 0 done, 2 options or texts that make no
 sense, 3 a clip that is no voice, 5 the folder is no autoregressive Chatterbox, 7 PyTorch is missing
-or failed, 8 the result could not be written, 130 stopped.
+or failed, 8 the result could not be written, 130 stopped, by Ctrl-C or --minutes: there is no
+result yet.
 """
 
 
@@ -90,11 +94,13 @@ def _add_training(p: argparse.ArgumentParser) -> None:
     g.add_argument("--block", type=int, default=16, help="tokens of a block (16)")
     g.add_argument(
         "--annealed",
-        type=float,
-        default=0.5,
-        help="part of the steps in which blocks grow from one token (0.5)",
+        type=int,
+        metavar="STEPS",
+        help="in which blocks grow from one token (half of --steps)",
     )
-    g.add_argument("--beta", type=float, default=0.5, help="of the divergence (0.5)")
+    g.add_argument(
+        "--beta", type=float, default=0.5, help="of the divergence, between 0 and 1 (0.5)"
+    )
     g.add_argument(
         "--top-k", type=int, default=0, help="ids of the teacher that are told apart; 0: all (0)"
     )
@@ -112,7 +118,20 @@ def _add_machine(p: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep little for the backward pass: a third more time, a fraction of the memory",
     )
-    g.add_argument("--minutes", type=float, help="then pause, with a checkpoint")
+    g.add_argument(
+        "--minutes", type=float, help="then pause, with a checkpoint and the exit code 130"
+    )
+
+
+def check_numbers(options: argparse.Namespace) -> None:
+    """Raises UsageError for what is no number that anything could be computed with."""
+    for name, value in vars(options).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _wrong(name, value, "a finite number")
+    if not 0 <= options.seed < SEEDS:
+        raise _wrong("seed", options.seed, f"from 0 to {SEEDS - 1}")
+    if options.minutes is not None and options.minutes <= 0:
+        raise _wrong("minutes", options.minutes, "more than 0")
 
 
 def read_settings(options: argparse.Namespace, sizes: T3Config) -> Settings:
@@ -123,14 +142,17 @@ def read_settings(options: argparse.Namespace, sizes: T3Config) -> Settings:
         rank = Rank(options.rank, alpha, options.seed)
     if options.longest <= 0 or options.together < 1:
         raise UsageError("--longest and --together must be more than 0.")
-    limit = min(round(options.longest * TOKEN_RATE), sizes.speech_positions - 2)
+    if not 2 <= options.block < sizes.speech_positions:
+        most = sizes.speech_positions - 1
+        raise _wrong("block", options.block, f"at least 2, and at most {most} with this model")
+    limit = round(min(options.longest * TOKEN_RATE, _room(sizes.speech_positions, options.block)))
     return Settings(
         steps=options.steps,
         rate=RATES[rank is not None] if options.rate is None else options.rate,
         tokens=options.batch,
         rank=rank,
         block=options.block,
-        annealed=options.annealed,
+        annealed=options.steps // 2 if options.annealed is None else options.annealed,
         beta=options.beta,
         top=options.top_k,
         unconditional=options.unconditional,
@@ -150,3 +172,14 @@ def read_settings(options: argparse.Namespace, sizes: T3Config) -> Settings:
         bf16=options.bf16,
         frugal=options.frugal,
     )
+
+
+def _room(positions: int, block: int) -> int:
+    """Speech tokens of which start, tokens and stop, in whole blocks of any size that they have
+    while they grow (`training.annealing`), have a learned position each."""
+    sizes = [block >> halved for halved in range(block.bit_length())]
+    return min((positions - 1) // size * size for size in sizes) - 1
+
+
+def _wrong(name: str, value: float, should: str) -> UsageError:
+    return UsageError(f"--{name.replace('_', '-')} is {value}; it must be {should}.")

@@ -1,7 +1,8 @@
 """What the teacher is given to speak, and what its student learns from that: texts in voices.
 
-Utterance n is text n modulo T; its voice, its exaggeration and whether it is kept for judging
-depend on the seed and on n alone, so the student hears what the teacher was told.
+Utterance n is text n modulo T; its voice and its exaggeration depend on the seed and on n alone, so
+the student hears what the teacher was told. Whether it is kept for judging depends on its text, and
+on which texts the teacher ended at all.
 
 Shapes: R rows, n text ids, m speech ids with start and stop, p tokens of the prompt.
 """
@@ -21,7 +22,7 @@ from training.corpus.plan import Part
 from training.spoken import EXAGGERATION, Array, Spoken, padded
 from training.t3 import Prefix
 
-JUDGED = 20  # one utterance of so many is not trained on
+JUDGED = 20  # one text of so many is not trained on
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,12 @@ class Script:
         """Of every voice: those of the shortest clip."""
         return min(len(voice.prompt_tokens) for voice in self.voices)
 
+    def number(self, place: int) -> int:
+        """Of the text at a place."""
+        return place % len(self.texts)
+
     def text(self, place: int) -> tuple[int, ...]:
-        return self.texts[place % len(self.texts)]
+        return self.texts[self.number(place)]
 
     def order(self) -> list[int]:
         """Places, short texts first: little is computed for padding."""
@@ -94,12 +99,14 @@ class SpokenScript:
             )
 
     def places(self, part: Part) -> list[int]:
-        """Those for training, and those "valid" for judging; of a single one, both."""
+        """Those for training, and those "valid" for judging, of other texts; of a single text
+        both."""
         places = sorted(self._tokens)
-        kept = set(places[::JUDGED])
-        if len(places) == 1:
+        numbers = sorted({self._script.number(place) for place in places})
+        if len(numbers) == 1:
             return places
-        return [place for place in places if (place in kept) == (part == "valid")]
+        kept = set(numbers[::JUDGED])
+        return [p for p in places if (self._script.number(p) in kept) == (part == "valid")]
 
     def length(self, place: int) -> int:
         """Of an utterance, in tokens."""

@@ -1,4 +1,9 @@
-"""The folder a distillation works in: what the teacher said, and where the training stands."""
+"""The folder a distillation works in: what the teacher said, and where the training stands.
+
+Batches that the teacher spoke are files, in one folder as long as they are of one size. With
+another size it goes on in another folder, whose name is the number of its first utterance and the
+size: `speech/000048-8`.
+"""
 
 from __future__ import annotations
 
@@ -41,22 +46,40 @@ class Work:
 
     def speak(self, teacher: T3) -> Iterator[int]:
         """Let the teacher say what is not there yet; yields how many utterances are."""
-        voiced = Voiced(teacher, self._settings.draw, self._settings.seed)
-        yield from speak_all(
-            self._speech,
-            self._script.order(),
-            self._settings.speakers,
+        order, size = self._script.order(), self._settings.speakers
+        begin = self._begin(size)
+        if begin >= len(order):
+            return
+        spoken = speak_all(
+            self._speech / f"{begin:06d}-{size}",
+            order[begin:],
+            size,
             lambda places, _: self._script.prefix(places),
-            voiced,
+            Voiced(teacher, self._settings.draw, self._settings.seed + begin),
         )
+        for done in spoken:
+            yield begin + done
 
     def spoken(self) -> dict[int, Array]:
         """Of each place that ended, the tokens."""
-        return read_ended(self._speech)
+        return {place: row for part in self._parts() for place, row in read_ended(part).items()}
+
+    def _begin(self, size: int) -> int:
+        """The number of the first utterance of the folder in which batches of a size go on."""
+        parts = self._parts()
+        if not parts:
+            return 0
+        begin, own = map(int, parts[-1].name.split("-"))
+        return begin if own == size else begin + own * len(_batches(parts[-1]))
+
+    def _parts(self) -> list[Path]:
+        """The folders in which something was spoken, in the order of their utterances."""
+        found = [part for part in self._speech.glob("*-*") if _batches(part)]
+        return sorted(found, key=lambda part: int(part.name.split("-")[0]))
 
     def _require(self, path: Path) -> None:
         """That what is there was said by this teacher of this script; written if nothing is."""
-        wanted: Any = json.loads(json.dumps(self.record | {"together": self._settings.speakers}))
+        wanted: Any = json.loads(json.dumps(self.record))
         if not path.exists():
             with write_whole(path) as file:
                 file.write(json.dumps(wanted, indent=1).encode())
@@ -68,6 +91,10 @@ class Work:
                 f"{path.parent} was begun with other values of: {', '.join(changed)}.",
                 "Begin in another folder (--work), or delete that one.",
             )
+
+
+def _batches(part: Path) -> list[Path]:
+    return list(part.glob("*.npz"))
 
 
 def _digest(texts: tuple[tuple[int, ...], ...]) -> str:
