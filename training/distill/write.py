@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 from torch import nn
 
 from cbflash.checkpoint import FILES
-from cbflash.files import output_error, whole_folder
+from cbflash.files import whole_folder
 from cuda_backend.t3 import T3
 from training.distill.teacher import OTHERS, Teacher
-from training.export import take_pieces, write_config, write_pieces
+from training.export import copy_file, take_pieces, write_config, write_pieces
 
 
 def write_student(student: T3, block: int, teacher: Teacher, folder: Path, force: bool) -> Path:
@@ -27,9 +26,6 @@ def write_student(student: T3, block: int, teacher: Teacher, folder: Path, force
         pieces = take_pieces(nn.ModuleDict({"t3": student}), "t3", teacher.precision)
         write_pieces(built / FILES["release"]["t3"], pieces)
         for name in OTHERS:
-            try:
-                shutil.copyfile(teacher.folder / name, built / name)
-            except OSError as error:
-                raise output_error(built / name, error) from error
+            copy_file(teacher.folder / name, built / name)
         write_config(built, config)
     return folder
