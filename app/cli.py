@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
             _drop_output()
             return BY_SIGNAL + SIGPIPE
         except Exception as error:
-            return _explain(error, verbose="--verbose" in arguments)
+            code = _explain(error, verbose="--verbose" in arguments)
+            _drop_refused()
+            return code
     return 0
 
 
@@ -84,6 +86,15 @@ def _complain(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _drop_refused() -> None:
+    """What a full disk did not take, Python would try to write once more on leaving, and end with
+    a code of its own."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        _drop_output()
 
 
 def _drop_output() -> None:

@@ -186,13 +186,14 @@ def test_a_reader_that_goes_away_is_no_error(program: Program) -> None:
     assert process.wait(timeout=30) == 141
 
 
-def test_output_that_cannot_be_written(program: Program) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written(program: Program, unbuffered: str) -> None:
     with (program.work / "told.txt").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "tests.fake_cli", '{"largest_file": 10}', "info"],
             stdout=full,
             stderr=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
             check=False,
         )
     assert done.returncode == 8
