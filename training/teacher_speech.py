@@ -3,7 +3,8 @@ python -m training.teacher_speech WORK --recipe mini
 
 The labels of distillation without data: texts and voices go in, and no recorded speech is copied.
 Utterances are drawn from the training part; each goes to a file of its batch, and the command goes
-on where it was stopped. Of another teacher, or with other numbers, it begins in another folder.
+on where it was stopped. What another teacher said, or with other numbers, is not mixed with it: the
+folder is refused.
 """
 
 from __future__ import annotations
