@@ -11,6 +11,7 @@ prints and saves.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -26,8 +27,9 @@ def joined(device: str = "cpu") -> Iterator[torch.device]:
     """Around a whole run: meet the other processes, if there are any, and leave with them. Gives
     the device that is this process's: of several cards each has its own.
 
-    Threads of a group that still run when a process ends may abort it; so all end together. Who
-    fails waits for nobody, and what launched them ends the others.
+    Threads of a group that still run when a process ends may abort it; so all end together, and
+    nothing may hold the group then. Who fails waits for nobody, and what launched them ends the
+    others.
     """
     own = find_device(device)
     if not launched():
@@ -36,6 +38,9 @@ def joined(device: str = "cpu") -> Iterator[torch.device]:
     if own.type == "cuda":
         own = torch.device("cuda", dist.get_node_local_rank())
         torch.cuda.set_device(own)
+    # Its functions have the group of the time when it is imported as a default, and so hold it for
+    # ever: optimisers import it, and must find it imported, before there is any.
+    importlib.import_module("torch.distributed.nn")
     dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
         yield own
