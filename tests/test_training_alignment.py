@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from cbflash.errors import UsageError
-from training.alignment import BLANK, align, read_alignment
+from training.alignment import align, read_alignment
+from training.letters import BLANK
 
 Array = npt.NDArray[np.int64]
 

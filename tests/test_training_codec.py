@@ -14,13 +14,11 @@ from numpy.random import Generator
 from torch import Tensor
 
 from cbflash.errors import ModelError
-from cbflash.features import subtract_mean
 from cuda_backend.model import Chatterbox
 from tests.closeness import assert_close
 from tests.spoken_corpus import CODES, SIZES, make_recipe, speaker_number, stop_at
 from training.assemble import take_codec
 from training.codec import (
-    FBANK_FRAMES,
     Batch,
     Codec,
     CodecSettings,
@@ -29,7 +27,7 @@ from training.codec import (
     main,
     write_tokens,
 )
-from training.features import Features
+from training.features import FBANK_FRAMES, Features
 from training.letters import LetterIds
 from training.parameters import trainable
 
@@ -125,19 +123,12 @@ def test_prompts_and_references_are_of_the_same_speaker(
         for row, others in enumerate(said.values()):
             given = batch.prompt_log_mel[row], batch.known[row, : 2 * prompt]
             assert any(found_in(features, other, *given) for other in others)
-            references = material.references(others)
+            references = material.features.references(others)
             assert any(np.array_equal(batch.fbank[row], one) for one in references)
     assert len(lengths) > 3
     assert max(lengths) <= 9
     if part == "test":
         assert set(batch.speakers.tolist()) == {-1}
-
-
-def test_references_are_cut_or_repeated(features: Features, material: Material) -> None:
-    fbank = features.read("fbank", 0).astype(np.float32)
-    assert len(fbank) < FBANK_FRAMES
-    repeated = np.concatenate([fbank] * 9)[:FBANK_FRAMES]
-    assert np.array_equal(material.references([0])[0], subtract_mean(repeated))
 
 
 def test_what_the_tokenizer_hears_may_be_disguised(material: Material, batch: Batch) -> None:

@@ -162,6 +162,7 @@ def test_a_voice_encoder(features: Features, elsewhere: torch.device) -> None:
 def test_a_card_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert find_device("cpu") == torch.device("cpu")
+    assert find_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(EngineError, match="no NVIDIA card"):
         find_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -18,7 +18,7 @@ from cbflash.tokens import SAMPLES_PER_TOKEN
 from tests.spoken_corpus import TEST, TRAIN
 from training.corpus import Corpus
 from training.corpus.shards import index_path
-from training.features import KINDS, Features, main, make_features
+from training.features import FBANK_FRAMES, KINDS, Features, main, make_features
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +161,15 @@ def test_features_of_other_sound_or_of_more_are_refused(
         index.write_text(json.dumps([*items[:-1], items[-1] | change]), "utf-8")
         with pytest.raises(UsageError, match="holds features of another corpus"):
             list(make_features(spoken_corpus, folder))
+
+
+def test_references_are_cut_or_repeated(features: Features) -> None:
+    fbank = features.read("fbank", 0).astype(np.float32)
+    assert len(fbank) < FBANK_FRAMES
+    repeated = np.concatenate([fbank] * 9)[:FBANK_FRAMES]
+    first, again = features.references([0, 0])
+    assert np.array_equal(first, subtract_mean(repeated))
+    assert np.array_equal(again, first)
 
 
 def test_there_is_at_least_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

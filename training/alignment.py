@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cbflash.errors import UsageError
+from training.letters import BLANK
 
 Array = npt.NDArray[Any]
-
-BLANK = 0
 
 
 def align(log_probs: Array, letters: Array) -> Array:

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cbflash.config import ModelConfig, S3TokenizerConfig
-from cbflash.features import TOKENIZER_FRAMES, subtract_mean
+from cbflash.features import TOKENIZER_FRAMES
 from cbflash.files import write_whole
 from cbflash.tokens import FRAMES_PER_TOKEN
 from cuda_backend.flow import Flow
@@ -45,7 +45,7 @@ from training.devices import Device, find_device
 from training.disguise import Disguise
 from training.features import Features
 from training.fsq import codes, straight_through
-from training.letters import LetterIds
+from training.letters import BLANK, LetterIds
 from training.loop import Losses, train
 from training.norms import settle
 from training.optimisers import make_optimisers, take_step
@@ -53,9 +53,7 @@ from training.parameters import frozen, trainable
 from training.recipe import Recipe, read_recipe
 from training.schedule import Schedule
 
-FBANK_FRAMES = 200  # of the utterance that the x-vector hears: two seconds
 SHARPNESS = 16.0  # of the speakers' cosines
-BLANK = 0  # of CTC; the stop of a text, which no letter is
 
 
 @dataclass(frozen=True)
@@ -235,19 +233,11 @@ class Material:
             torch.from_numpy(log_mel),
             torch.from_numpy(prompt_log_mel),
             torch.from_numpy(known),
-            torch.from_numpy(self.references(references)),
+            torch.from_numpy(features.references(references)),
             torch.from_numpy(mel),
             [self._ids(item.text) for item in items],
             torch.tensor([self.speakers.get(item.speaker, -1) for item in items]),
         )
-
-    def references(self, places: Sequence[int]) -> np.ndarray:
-        """The fbanks of utterances without their means, [B, F, 80], cut or repeated to F."""
-        found = []
-        for place in places:
-            fbank = self.features.read("fbank", place).astype(np.float32)
-            found.append(subtract_mean(np.resize(fbank, (FBANK_FRAMES, fbank.shape[1]))))
-        return np.stack(found)
 
     def _stack(
         self, kind: str, places: Sequence[int], rows: int, begins: Sequence[int] | None = None

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from cbflash.features import (
     reference_mel,
     s3_log_mel,
     sinc_resample_24k_to_16k,
+    subtract_mean,
     trim_silence,
     voice_encoder_mel,
 )
@@ -37,8 +37,11 @@ from training.command import Command, at_least, tell
 from training.corpus import Corpus
 from training.corpus.plan import Part
 from training.corpus.shards import index_path
+from training.servants import servants
 
 Array = npt.NDArray[Any]
+
+FBANK_FRAMES = 200  # of an utterance that the x-vector hears: two seconds
 
 # name -> dtype. Powers need the range of float32; logarithms do not.
 KINDS: dict[str, str] = {
@@ -101,6 +104,12 @@ class Features:
         shard, begins = self._places[place]
         begin = begins[kind]
         return self._arrays[kind][shard][begin : begin + self.items[place].rows[kind]]
+
+    def references(self, places: Sequence[int]) -> Array:
+        """What the x-vector hears of utterances: float32 [B, 200, 80], cut or repeated to that
+        many frames, then without their mean."""
+        fbanks = [self.read("fbank", place).astype(np.float32) for place in places]
+        return np.stack([subtract_mean(np.resize(one, (FBANK_FRAMES, 80))) for one in fbanks])
 
     def shards(self) -> list[tuple[str, list[int]]]:
         """The shards' names, "00012", and the places of their utterances."""
@@ -205,16 +214,12 @@ def make_features(corpus_folder: Path, folder: Path, workers: int = 1) -> Iterat
     left = [shard for shard in shards if not _path(folder, shard).exists()]
     done = len(shards) - len(left)
     yield done, len(shards)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+    with servants(workers) as pool:
         futures = [pool.submit(make_shard, corpus_folder, folder, shard) for shard in left]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                done += 1
-                yield done, len(shards)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for future in as_completed(futures):
+            future.result()
+            done += 1
+            yield done, len(shards)
 
 
 def _read_items(index: Path) -> list[Item]:

@@ -19,6 +19,7 @@ from cbflash.text import normalise
 from cbflash.tokenizer import SPACE, START, STOP, UNKNOWN
 
 MARKS = ".,;:!?'\"-()"
+BLANK = 0  # of CTC; the stop of a text, which no letter is
 SMALL = string.ascii_lowercase
 LETTERS = SMALL + string.ascii_uppercase
 

@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from cbflash.errors import UsageError
-from cbflash.features import subtract_mean
 from cbflash.tokens import FRAMES_PER_TOKEN
-from training.codec import FBANK_FRAMES
 from training.corpus.plan import Part
 from training.features import Features
 
@@ -118,10 +116,8 @@ class PromptedSpeech:
 
     def _voices(self, places: Sequence[int], numbers: np.random.Generator) -> Tensor:
         chosen = [int(numbers.choice(self._others(place))) for place in places]
-        banks = [self._features.read("fbank", place).astype(np.float32) for place in chosen]
-        heard = [subtract_mean(np.resize(bank, (FBANK_FRAMES, bank.shape[1]))) for bank in banks]
         with torch.no_grad():
-            return self._x_vectors(torch.from_numpy(np.stack(heard)))
+            return self._x_vectors(torch.from_numpy(self._features.references(chosen)))
 
     def _others(self, place: int) -> list[int]:
         """What else its speaker said."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from training.corpus.cast import make_cast
 from training.corpus.description import Description, claim_folder, describe_speakers
 from training.corpus.engines import ENGINES, Engine
 from training.corpus.plan import Item, make_plan, shards_of
-from training.corpus.servant import serve_parent
 from training.corpus.shards import index_path, read_rows
 from training.corpus.speak import make_shard
 from training.corpus.texts import SOURCES, Source, read_pool
+from training.servants import servants
 
 _LOCK = ".lock"
 _PARTS = ".cbflash-*.tmp"  # how cbflash.files names what is not complete
@@ -131,14 +130,10 @@ def _make_shards(
             make_shard(folder, shard, shards[shard], engines)
             yield shard, True
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=serve_parent) as pool:
+    with servants(workers) as pool:
         futures = {
             pool.submit(make_shard, folder, shard, shards[shard], engines): shard for shard in left
         }
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future], True
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future], True

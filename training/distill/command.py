@@ -18,6 +18,7 @@ from cbflash.files import require_target
 from cbflash.tokens import TOKEN_RATE
 from cuda_backend.t3 import T3
 from training.checkpoints import Checkpoints, checkpoints_in
+from training.devices import find_device
 from training.distill.lesson import Lesson, Student
 from training.distill.needs import Needs
 from training.distill.options import check_numbers, parser, read_settings
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace, clock: Clock = time.monotonic) -> int:
     check_numbers(options)
     over = _deadline(options.minutes, clock)
     folder = _require_new(options)
-    device = _device(options.device)
+    device = find_device(options.device)
     teacher = Teacher.open(options.teacher)
     settings = read_settings(options, teacher.config.t3)
     script = _script(options, teacher, settings, device)
@@ -145,13 +146,6 @@ def _require_new(options: argparse.Namespace) -> Path:
     if out.resolve() in (work.resolve(), *work.resolve().parents):
         raise OutputError(f"{work} is in {out}, the result.", "Choose another --work.")
     return work
-
-
-def _device(name: str | None) -> torch.device:
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise EngineError("PyTorch finds no NVIDIA card here.", "Leave out --device cuda.")
-    return torch.device(name or ("cuda" if there else "cpu"))
 
 
 def _say(text: str) -> None:
