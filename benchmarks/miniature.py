@@ -72,7 +72,7 @@ GROUPS: Mapping[str, tuple[str, Sequence[Way]]] = {
     ),
     "threshold": (
         "threshold of confidence",
-        _ways("--threshold", (0.005, 0.01, 0.02, 0.05, 0.1), "by threshold"),
+        _ways("--threshold", (0.01, 0.02, 0.05, 0.1, 0.2), "by threshold"),
     ),
     "block": (
         "tokens of a block",
