@@ -28,6 +28,8 @@ SAMPLING_HELP = {
     "n_cfm_timesteps": "steps of the vocoder's flow from noise to sound",
     "exaggeration": "how emotional the speech is; 0.5 is neutral",
     "prior_calibration": "score positions against the unconditional prior",
+    "ranking": "what a step fills first: what is likelier here than elsewhere (calibrated), or just"
+    " likely (confidence), to compare with",
     "threshold": "fill at once what is at least this probable, 0.01 to 0.02 as a rule: a block then"
     " takes only the steps it needs, num-steps at most",
     "max_speech_tokens": "stop after so many speech tokens, 25 a second",

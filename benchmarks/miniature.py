@@ -32,7 +32,7 @@ from cbflash.models import find_model
 
 Options = tuple[str, ...]
 
-NAIVE = ("--no-prior-calibration",)
+NAIVE = ("--ranking", "confidence")
 DRAWN = ("wer.closed", "wer.any_order", "wer.free", "steps")
 SHOWN = ("wer.closed", "wer.any_order", "wer.free", "steps", "rtf", "cosine.own", "endless")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,10 @@ import numpy.typing as npt
 from cbflash.config import T3Config
 
 LOG_FLOOR = math.log(1e-8)  # probabilities are not taken below this (released calibration.py)
+
+# What the log probability of a drawn token is set against to rank its position: the mean of the
+# unconditional distributions, that of the block's own, or nothing.
+Prior = Literal["unconditional", "block", "none"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class FillKind:
     greedy: bool
     scattered: bool  # Gumbel noise on the ranking of positions
     injected: bool  # noise comes from outside
-    calibrated: bool  # against the unconditional prior, else against the block's own mean
+    prior: Prior
     sound_only: bool  # never draw an id that is neither sound nor the end token
     thresholded: bool
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cbflash.errors import UsageError
+from cbflash.filling import Prior
 
 EndRule = Literal["finish", "released"]
+Ranking = Literal["calibrated", "confidence"]
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:
@@ -39,6 +41,8 @@ class Sampling:
     exaggeration: emotion input of the decoder, 0.5 is neutral.
     prior_calibration: score positions against the unconditional block prior; off scores
         them against the mean of the block itself.
+    ranking: "calibrated" fills first what is likelier here than by the prior; "confidence" what is
+        likely, as masked decoders without calibration do (Fast-dLLM). It is there to compare.
     threshold: fill every position whose token is at least so probable (`cbflash.threshold`),
         though never less than the schedule of the steps does, so that blocks take as many steps
         as they need. Speech tokens are seldom sure: 0.01 to 0.02 is usual. None leaves it to the
@@ -58,6 +62,7 @@ class Sampling:
     n_cfm_timesteps: int = 2
     exaggeration: float = 0.5
     prior_calibration: bool = True
+    ranking: Ranking = "calibrated"
     threshold: float | None = None
     max_speech_tokens: int | None = None
     seed: int | None = None
@@ -85,6 +90,15 @@ class Sampling:
             _whole("seed", self.seed, 0, 2**32 - 1)
         if self.end_rule not in ("finish", "released"):
             raise UsageError(f"end_rule is {self.end_rule!r}.", "Use 'finish' or 'released'.")
+        if self.ranking not in ("calibrated", "confidence"):
+            raise UsageError(f"ranking is {self.ranking!r}.", "Use 'calibrated' or 'confidence'.")
+
+    @property
+    def prior(self) -> Prior:
+        """What positions are scored against."""
+        if self.ranking == "confidence":
+            return "none"
+        return "unconditional" if self.prior_calibration else "block"
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Sampling:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cbflash.filling import Prior
 from cuda_backend.attention import BlockAttention
 
 
@@ -27,7 +28,7 @@ class BlockKind:
     greedy: bool
     scattered: bool
     injected: bool
-    calibrated: bool
+    prior: Prior
     sound_only: bool
     thresholded: bool
 

@@ -147,7 +147,7 @@ class Decoder:
             greedy=s.temperature == 0,
             scattered=s.position_temperature > 0,
             injected=injected,
-            calibrated=s.prior_calibration,
+            prior=s.prior,
             sound_only=s.end_rule != "released",
             thresholded=plan.threshold is not None,
         )
@@ -207,7 +207,7 @@ class Decoder:
             greedy=kind.greedy,
             scattered=kind.scattered,
             injected=kind.injected,
-            calibrated=kind.calibrated,
+            prior=kind.prior,
             sound_only=kind.sound_only,
             thresholded=kind.thresholded,
         )

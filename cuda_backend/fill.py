@@ -74,8 +74,10 @@ class Fill:
         """
         shifted = torch.cat([shift, hidden[:, :-1]], dim=1)
         every = places.repeat(hidden.shape[0] // places.shape[0], 1)
-        if self._kind.calibrated:
-            return self._log_softmax(_at(shifted, every)), [log_prior, log_prior]
+        if self._kind.prior != "block":
+            known = self._kind.prior == "unconditional"
+            prior = log_prior if known else torch.zeros_like(log_prior)
+            return self._log_softmax(_at(shifted, every)), [prior, prior]
         # The mean of the block itself takes all its positions, the filled ones too.
         logp = self._log_softmax(shifted)
         means = log_floored(logp.exp().mean(dim=1, keepdim=True))
@@ -106,7 +108,7 @@ class Fill:
         return scores.argmax(dim=-1)
 
     def _rank(self, logp: Tensor, drawn: Tensor, priors: list[Tensor], scale: Tensor) -> Tensor:
-        """Prior-calibrated scores [B, M] of the drawn tokens, guided like the tokens."""
+        """Scores [B, M] of the drawn tokens, guided like the tokens; calibrated by the priors."""
         if not self._kind.guided:
             return _pmi(logp, drawn, priors[0])
         conditional, null = logp.chunk(2)

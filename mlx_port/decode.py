@@ -252,7 +252,7 @@ class Decoder:
             greedy=s.temperature == 0,
             scattered=s.position_temperature > 0,
             injected=any(prompt.noise is not None for prompt in state.prompts),
-            calibrated=s.prior_calibration,
+            prior=s.prior,
             sound_only=s.end_rule != "released",
             thresholded=plan.threshold is not None,
         )

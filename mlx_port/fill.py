@@ -89,8 +89,10 @@ class Fill:
         """
         shifted = mx.concatenate([shift, hidden[:, :-1]], axis=1)
         every = mx.concatenate([places] * (hidden.shape[0] // places.shape[0]))
-        if self._kind.calibrated:
-            return self._log_softmax(_at(shifted, every)), [log_prior, log_prior]
+        if self._kind.prior != "block":
+            known = self._kind.prior == "unconditional"
+            prior = log_prior if known else mx.zeros_like(log_prior)
+            return self._log_softmax(_at(shifted, every)), [prior, prior]
         # The mean of the block itself takes all its positions, the filled ones too.
         logp = self._log_softmax(shifted)
         means = log_floored(mx.exp(logp).mean(axis=1, keepdims=True))
@@ -124,7 +126,7 @@ class Fill:
     def _rank(
         self, logp: mx.array, drawn: mx.array, priors: list[mx.array], scale: mx.array
     ) -> mx.array:
-        """Prior-calibrated scores [B, M] of the drawn tokens, guided like the tokens."""
+        """Scores [B, M] of the drawn tokens, guided like the tokens; calibrated by the priors."""
         if not self._kind.guided:
             return _pmi(logp, drawn, priors[0])
         conditional, null = _halves(logp)

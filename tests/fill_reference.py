@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from cbflash.config import T3Config
-from cbflash.filling import LOG_FLOOR, FillKind, allowed_ids
+from cbflash.filling import LOG_FLOOR, FillKind, Prior, allowed_ids
 from cbflash.threshold import chosen
 
 CONFIG = T3Config(width=8, speech_vocab=50, start_speech=40, stop_speech=41)
@@ -15,7 +16,9 @@ LENGTH = 16
 MASKED = (12, 12, 7, 1, 0)  # of each row; the kind says 12
 
 
-def kind(*, guided: bool = True, greedy: bool = False, count: int = 3) -> FillKind:
+def kind(
+    *, guided: bool = True, greedy: bool = False, count: int = 3, prior: Prior = "unconditional"
+) -> FillKind:
     return FillKind(
         masked=12,
         count=count,
@@ -23,7 +26,7 @@ def kind(*, guided: bool = True, greedy: bool = False, count: int = 3) -> FillKi
         greedy=greedy,
         scattered=True,
         injected=True,
-        calibrated=True,
+        prior=prior,
         sound_only=True,
         thresholded=True,
     )
@@ -79,8 +82,10 @@ def filled(step: Given, kind: FillKind) -> np.ndarray:
     scores = guided if kind.greedy else guided / temperature + step.token_noise
     drawn = scores.argmax(axis=-1)
     chances = np.exp(guided - _log_sum(guided))
-    pmi = (np.maximum(part, LOG_FLOOR) - step.log_prior for part in (conditional, null))
-    first, second = (_of(part, drawn) for part in pmi)
+    first, second = (
+        _of(np.maximum(part, LOG_FLOOR) - _log_prior(step, kind, part), drawn)
+        for part in (conditional, null)
+    )
     rank = (1 + scale) * first - scale * second + step.position_noise
     result = step.tokens.copy()
     for row in range(count):
@@ -93,6 +98,14 @@ def filled(step: Given, kind: FillKind) -> np.ndarray:
         )
         result[row, choice] = drawn[row, choice]
     return result
+
+
+def _log_prior(step: Given, kind: FillKind, logp: np.ndarray) -> np.ndarray | float:
+    """What scores are set against, [V] or for each row [B, 1, V]."""
+    if kind.prior == "block":
+        mean = np.exp(logp).mean(axis=1, keepdims=True)
+        return np.log(np.maximum(mean, math.exp(LOG_FLOOR)))
+    return step.log_prior if kind.prior == "unconditional" else 0.0
 
 
 def _log_sum(scores: np.ndarray) -> np.ndarray:

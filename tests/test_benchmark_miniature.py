@@ -75,7 +75,7 @@ def test_a_way_is_spoken_with_its_options_and_every_seed(
     for expected in (["--seed", "0", "--seed", "1"], ["--rows", "9"], ["--num-steps", "4"]):
         begin = words.index(expected[0])
         assert words[begin : begin + len(expected)] == expected
-    assert {"--no-prior-calibration", "--no-care"} <= set(words)
+    assert {"--ranking", "confidence", "--no-care"} <= set(words)
 
 
 def test_blocks_of_another_size_are_those_of_a_model_of_its_own(

@@ -56,11 +56,19 @@ def test_presets_take_changes() -> None:
         ("seed", -1),
         ("seed", 2**32),
         ("end_rule", "soon"),
+        ("ranking", "random"),
     ],
 )
 def test_a_bad_value_is_named(option: str, value: object) -> None:
     with pytest.raises(UsageError, match=option):
         Sampling(**{option: value})
+
+
+def test_what_positions_are_scored_against() -> None:
+    assert Sampling().prior == "unconditional"
+    assert Sampling(prior_calibration=False).prior == "block"
+    assert Sampling(ranking="confidence").prior == "none"
+    assert Sampling(ranking="confidence", prior_calibration=False).prior == "none"
 
 
 def test_a_threshold_goes_with_our_end_rule_only() -> None:

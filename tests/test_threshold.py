@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from cbflash.filling import FillKind
+from cbflash.filling import FillKind, Prior
 from cbflash.threshold import chosen
 from cuda_backend import fill as torch_fill
 from mlx_port import fill as mlx_fill
@@ -139,6 +139,19 @@ def test_engines_fill_what_the_reference_does(
     kind = reference.kind(guided=guided, greedy=temperature == 0)
     expected = reference.filled(step, kind)
     assert engine(step, kind).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("engine", [mlx_filled, torch_filled])
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("prior", ["block", "none"])
+def test_positions_are_ranked_by_what_the_reference_does(
+    engine: Callable[[Given, FillKind], np.ndarray], guided: bool, prior: Prior
+) -> None:
+    step = reference.given(guided, 0.5, threshold=1.0)
+    kind = reference.kind(guided=guided, prior=prior)
+    expected = reference.filled(step, kind)
+    assert engine(step, kind).tolist() == expected.tolist()
+    assert expected.tolist() != reference.filled(step, reference.kind(guided=guided)).tolist()
 
 
 @pytest.mark.parametrize("threshold", [0.04, 0.15])

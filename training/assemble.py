@@ -1,5 +1,5 @@
 """What all stages learnt as a model folder: the command
-python -m training.assemble WORK FOLDER --recipe mini --decoder student_paper
+python -m training.assemble WORK FOLDER --recipe mini --decoder student_distill
 
 Each part is taken from the last checkpoint of its stage. The codec's own flow, which takes no
 notice of noise, is taken only where it is asked for.
