@@ -52,7 +52,7 @@ def _ways(option: str, values: Sequence[float], line: str, more: Options = ()) -
     return [Way((*more, option, f"{value:g}"), line, value) for value in values]
 
 
-STEPS = (4, 6, 8, 10, 12, 16)
+STEPS = (4, 6, 8, 12, 16)
 GROUPS: Mapping[str, tuple[str, Sequence[Way]]] = {
     "steps": (
         "steps a block at most",
@@ -65,7 +65,7 @@ GROUPS: Mapping[str, tuple[str, Sequence[Way]]] = {
         "alpha of early decoding",
         _ways("--time-shift-tau", (0.0, 0.25, 0.5, 1.0), "prior-calibrated"),
     ),
-    "guidance": ("scale of guidance", _ways("--cfg-scale", (0.0, 0.5, 1.0, 2.0), "guided")),
+    "guidance": ("scale of guidance", _ways("--cfg-scale", (0.0, 0.5, 1.0), "guided")),
     "temperature": (
         "temperature of the draw",
         _ways("--temperature", (0.0, 0.2, 0.4, 0.6, 0.8), "drawn"),
