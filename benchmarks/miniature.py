@@ -72,7 +72,7 @@ GROUPS: Mapping[str, tuple[str, Sequence[Way]]] = {
     ),
     "threshold": (
         "threshold of confidence",
-        _ways("--threshold", (0.01, 0.02, 0.05, 0.1, 0.2), "by threshold"),
+        _ways("--threshold", (0.01, 0.02, 0.05, 0.1, 0.2, 0.4), "by threshold"),
     ),
     "block": (
         "tokens of a block",
@@ -200,9 +200,9 @@ def plot(group: str, folder: Path, plots: Path) -> None:
             if drawn:
                 axis.set_title(f"{drawn[0].kind.title}{drawn[0].unit}", fontsize=9)
         axis.set_xlabel(GROUPS[group][0], fontsize=9)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
     if len({way.line for way in found}) > 1:
-        axes[0][0].legend(fontsize=8)
+        axes[0][-1].legend(fontsize=8)
     figure.tight_layout()
     plots.mkdir(parents=True, exist_ok=True)
     figure.savefig(plots / f"miniature-{group}.png", dpi=110)
