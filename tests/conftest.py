@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,13 @@ from tests.screen import missing_windows
 # Without Qt's system libraries the views cannot even be imported; in CI that is an error.
 WITHOUT_WINDOWS = "" if "CI" in os.environ else missing_windows()
 collect_ignore = ["test_gui_views.py"] if WITHOUT_WINDOWS else []
+
+
+def pytest_configure() -> None:
+    """Shells let what they start in the background ignore Ctrl-C, and that is inherited; programs
+    under test shall hear it as in a terminal."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
