@@ -12,7 +12,7 @@ from app.evaluate.sphinx import pocketsphinx
 from tests.needed import require
 from training.corpus.engines import Line, Sound
 from training.corpus.engines.flite import Flite
-from training.servants import serve_parent
+from training.workers import serve_parent
 
 _RATE = 16_000
 

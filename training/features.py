@@ -37,7 +37,7 @@ from training.command import Command, at_least, tell
 from training.corpus import Corpus
 from training.corpus.plan import Part
 from training.corpus.shards import index_path
-from training.servants import servants
+from training.workers import worker_pool
 
 Array = npt.NDArray[Any]
 
@@ -214,7 +214,7 @@ def make_features(corpus_folder: Path, folder: Path, workers: int = 1) -> Iterat
     left = [shard for shard in shards if not _path(folder, shard).exists()]
     done = len(shards) - len(left)
     yield done, len(shards)
-    with servants(workers) as pool:
+    with worker_pool(workers) as pool:
         futures = [pool.submit(make_shard, corpus_folder, folder, shard) for shard in left]
         for future in as_completed(futures):
             future.result()

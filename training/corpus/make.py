@@ -18,7 +18,7 @@ from training.corpus.plan import Item, make_plan, shards_of
 from training.corpus.shards import index_path, read_rows
 from training.corpus.speak import make_shard
 from training.corpus.texts import SOURCES, Source, read_pool
-from training.servants import servants
+from training.workers import worker_pool
 
 _LOCK = ".lock"
 _PARTS = ".cbflash-*.tmp"  # how cbflash.files names what is not complete
@@ -130,7 +130,7 @@ def _make_shards(
             make_shard(folder, shard, shards[shard], engines)
             yield shard, True
         return
-    with servants(workers) as pool:
+    with worker_pool(workers) as pool:
         futures = {
             pool.submit(make_shard, folder, shard, shards[shard], engines): shard for shard in left
         }

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def servants(count: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes. What has not begun at the end, or when something fails, never will."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=spawn, initializer=serve_parent) as pool:
